@@ -1,0 +1,1 @@
+"""DALI graphs: the only code that imports nvidia.dali."""

@@ -1,0 +1,181 @@
+"""The values that travel between the rooms: frozen dataclasses that check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+REAL, FAKE = 0, 1
+LABEL_NAMES = {REAL: "REAL", FAKE: "FAKE"}
+
+OK, NO_FACE, FAILED = "ok", "no_face", "failed"
+STATUSES = (OK, NO_FACE, FAILED)
+
+
+class TfdfdError(Exception):
+    """An error whose message is for the person at the command line: what was wrong, where, what to do."""
+
+
+class ClipError(TfdfdError):
+    """One clip cannot be used; the run goes on and the clip's status carries this reason."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video file with one label."""
+
+    clip_id: str
+    """Unique in its manifest, e.g. `aagfhgtpmv` or `Deepfakes/c23/183_253`."""
+    path: Path
+    """The video file."""
+
+    def __post_init__(self) -> None:
+        if not self.clip_id:
+            raise ValueError(f"clip_id must not be empty (path {self.path})")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says of itself, read without decoding it."""
+
+    codec: str
+    """FFmpeg's name, e.g. `h264`, `hevc`, `vp9`, `av1`, `mjpeg`."""
+    profile: str
+    """FFmpeg's name, e.g. `High`, `High 4:4:4 Predictive`; empty if the codec has none."""
+    pixel_format: str
+    """FFmpeg's name, e.g. `yuv420p`, `yuv444p`, `yuv420p10le`."""
+    width: int
+    """Stored width in pixels, before rotation."""
+    height: int
+    """Stored height in pixels, before rotation."""
+    num_frames: int
+    """Pictures that the file presents, counted from its packets, at least 1."""
+    pts: np.ndarray = field(repr=False)
+    """int64, shape (num_frames,), ascending: presentation time of each frame in units of time_base."""
+    time_base_seconds: float
+    """Seconds in one unit of pts."""
+    frames_per_second: float
+    """Average rate; 0 where the file does not say."""
+    quarter_turns: int
+    """Counter-clockwise quarter turns (as in `np.rot90`) that show the frame upright, 0 to 3."""
+    has_audio: bool
+    """Whether the file has an audio stream."""
+    is_hdr: bool
+    """Whether the transfer function is PQ or HLG, for which 8-bit RGB without tone mapping is only approximate."""
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1 or len(self.pts) != self.num_frames:
+            raise ValueError(
+                f"num_frames must be at least 1 and match pts, got {self.num_frames} and {len(self.pts)}"
+            )
+        if self.quarter_turns not in (0, 1, 2, 3):
+            raise ValueError(f"quarter_turns must be 0 to 3, got {self.quarter_turns}")
+
+
+@dataclass(frozen=True)
+class ClipFrames:
+    """The frames that were read of one clip, upright."""
+
+    frames: np.ndarray = field(repr=False)
+    """uint8 RGB, shape (n, height, width, 3), n >= 1."""
+    places: np.ndarray
+    """int64, shape (n,), ascending: the place in the track that each frame fills."""
+    frame_indices: np.ndarray
+    """int64, shape (num_places,): chosen frame of each place, -1 where the clip is too short to fill it."""
+    info: VideoInfo
+    """What the file said of itself."""
+    decoder: str
+    """`nvdec` or `pyav`."""
+    decoder_reason: str
+    """Why this decoder: the routing rule that applied."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of a clip that was read all the same, e.g. HDR."""
+
+    def __post_init__(self) -> None:
+        if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3:
+            raise ValueError(
+                f"frames must be uint8 (n, height, width, 3), got {self.frames.dtype} {self.frames.shape}"
+            )
+        if len(self.places) != len(self.frames) or len(self.frames) < 1:
+            raise ValueError(f"got {len(self.frames)} frames for {len(self.places)} places")
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The faces found in one frame, most confident first."""
+
+    boxes_xyxy: np.ndarray
+    """float32, shape (n, 4): x1, y1, x2, y2 in pixels of the full-size frame; may reach outside it."""
+    landmarks_xy: np.ndarray
+    """float32, shape (n, 5, 2): left eye, right eye, nose, left and right mouth corner, in pixels."""
+    confidences: np.ndarray
+    """float32, shape (n,), in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes_xyxy)
+        shapes = (self.boxes_xyxy.shape, self.landmarks_xy.shape, self.confidences.shape)
+        if shapes != ((n, 4), (n, 5, 2), (n,)):
+            raise ValueError(f"boxes, landmarks and confidences must be (n,4), (n,5,2), (n,), got {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+    @staticmethod
+    def none() -> Detections:
+        """Return the detections of a frame without a face."""
+        return Detections(
+            np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros((0,), np.float32)
+        )
+
+
+@dataclass(frozen=True)
+class Track:
+    """The detections of one person through a clip, one place a chosen frame."""
+
+    is_face: np.ndarray
+    """bool, shape (num_places,): whether the place holds a face."""
+    boxes_xyxy: np.ndarray
+    """float32, shape (num_places, 4), zeros where there is no face."""
+    landmarks_xy: np.ndarray
+    """float32, shape (num_places, 5, 2), zeros where there is no face."""
+    confidences: np.ndarray
+    """float32, shape (num_places,), zero where there is no face."""
+
+    def __post_init__(self) -> None:
+        n = len(self.is_face)
+        if self.is_face.dtype != np.bool_ or not self.is_face.any():
+            raise ValueError("is_face must be bool and mark at least one face")
+        if self.boxes_xyxy.shape != (n, 4) or self.landmarks_xy.shape != (n, 5, 2):
+            raise ValueError(f"a track of {n} places got boxes {self.boxes_xyxy.shape}")
+
+    @property
+    def num_faces(self) -> int:
+        """Places that hold a face."""
+        return int(self.is_face.sum())
+
+
+@dataclass(frozen=True)
+class ClipFaces:
+    """What extraction found in one clip: a status and, where it is ok, the crops of every track."""
+
+    clip_id: str
+    status: str
+    """One of STATUSES."""
+    reason: str = ""
+    """Why the status is not ok; empty when it is."""
+    tracks: tuple[Track, ...] = ()
+    """The people of the clip, the main one (most faces, then largest) first."""
+    crops: tuple[np.ndarray, ...] = field(default=(), repr=False)
+    """One array a track: uint8 RGB, shape (num_places, size, size, 3), zeros where there is no face."""
+    frames: ClipFrames | None = field(default=None, repr=False)
+    """Where the faces came from (its pixels are not kept in the store)."""
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status must be one of {list(STATUSES)}, got {self.status!r}")
+        if (self.status == OK) != bool(self.tracks) or len(self.tracks) != len(self.crops):
+            raise ValueError(f"{self.clip_id}: status {self.status} with {len(self.tracks)} tracks")
+        if (self.status != OK) != bool(self.reason):
+            raise ValueError(f"{self.clip_id}: a reason belongs to every status but ok, got {self.reason!r}")

@@ -1,0 +1,1 @@
+"""The `tfdfd` command, one module a subcommand."""

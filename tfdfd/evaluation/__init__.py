@@ -1,0 +1,1 @@
+"""Evaluation: metrics and the score table of a run."""

@@ -1,0 +1,1 @@
+"""Faces: boxes, the MTCNN detector, tracks and crops."""

@@ -1,0 +1,1 @@
+"""Training: configuration, the epoch loop and its saved state."""
