@@ -1,0 +1,42 @@
+"""Fingerprints: what differs is refused with both values, or printed."""
+
+import pytest
+
+from tfdfd.clip import TfdfdError
+from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+
+MODEL = Fingerprint({"detector": {"name": "mtcnn", "min_face_share": 0.05}, "margin": 0.3}, {"source": "a"})
+STORE = Fingerprint({"detector": {"name": "mtcnn", "min_face_share": 0.1}, "margin": 0.3}, {"source": "b"})
+
+
+def compare(found, *, accept):
+    return require_same_preprocessing(MODEL, found, expected_name="the model", found_name="the store", accept=accept)
+
+
+def test_provenance_may_differ():
+    assert compare(Fingerprint(MODEL.preprocessing, {"source": "elsewhere"}), accept=False) == ""
+
+
+def test_a_mismatch_is_refused_with_both_values():
+    with pytest.raises(TfdfdError, match=r"detector.min_face_share: 0.05 in the model, 0.1 in the store") as error:
+        compare(STORE, accept=False)
+    assert "margin" not in str(error.value)
+    assert "--accept-mismatch" in str(error.value)
+
+
+def test_accepted_it_is_still_printed():
+    assert "0.05 in the model, 0.1 in the store" in compare(STORE, accept=True)
+
+
+def test_a_fingerprint_survives_its_file(tmp_path):
+    path = tmp_path / "fingerprint.json"
+    path.write_text(MODEL.to_json())
+    assert Fingerprint.from_file(path) == MODEL
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"preprocessing": {}}'])
+def test_a_file_that_is_no_fingerprint_is_named(tmp_path, content):
+    path = tmp_path / "fingerprint.json"
+    path.write_text(content)
+    with pytest.raises(TfdfdError, match=r"fingerprint\.json"):
+        Fingerprint.from_file(path)

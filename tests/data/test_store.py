@@ -1,0 +1,146 @@
+"""The face store: written whole or not at all, and the same in whatever order it was filled."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError, Track
+from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.data.store import FaceStore
+from tfdfd.data.strips import decode_strip
+
+FINGERPRINT = Fingerprint({"crop_size": 16, "margin": 0.3}, {"source": "test"})
+
+
+def ok_faces(clip_id, *, tracks=1, value=100):
+    is_face = np.array([True, False, True])
+    track = Track(is_face, np.ones((3, 4), np.float32), np.ones((3, 5, 2), np.float32), np.ones(3, np.float32))
+    crops = np.zeros((3, 16, 16, 3), np.uint8)
+    crops[is_face] = value
+    return ClipFaces(clip_id, OK, tracks=(track,) * tracks, crops=(crops,) * tracks)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FaceStore.create_or_open(tmp_path / "store", FINGERPRINT, num_places=3)[0]
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_every_status_is_in_the_index_with_its_reason(store):
+    with store.writing():
+        store.write(ok_faces("b"), source_bytes=1)
+        store.write(ClipFaces("c", NO_FACE, "nobody there"), source_bytes=2)
+        store.write(ClipFaces("a", FAILED, "truncated"), source_bytes=3)
+    clips = store.clips()
+    assert clips["clip_id"].tolist() == ["a", "b", "c"]
+    assert clips["status"].tolist() == [FAILED, OK, NO_FACE]
+    assert clips["reason"].tolist() == ["truncated", "", "nobody there"]
+
+
+def test_a_strip_gives_back_its_crops(store):
+    with store.writing():
+        store.write(ok_faces("Deepfakes/c23/183_253", tracks=2, value=180), source_bytes=1)
+    tracks = store.tracks()
+    assert tracks["track"].tolist() == [0, 1]
+    crops = decode_strip((store.folder / tracks["strip"][1]).read_bytes(), num_places=3)
+    assert np.abs(crops[0].astype(int) - 180).max() <= 1
+    assert crops[1].max() <= 1
+
+
+def test_the_store_is_the_same_in_whatever_order_it_was_filled(tmp_path):
+    stores = []
+    for name, order in (("one", "abc"), ("two", "cab")):
+        store, _ = FaceStore.create_or_open(tmp_path / name, FINGERPRINT, num_places=3)
+        for clip_id in order:  # `two` is also opened anew for every clip, as after a kill
+            with store.writing():
+                store.write(ok_faces(clip_id, value=ord(clip_id)), source_bytes=1)
+        stores.append(contents(tmp_path / name))
+    assert stores[0] == stores[1]
+
+
+def test_what_a_killed_run_left_is_cleared_and_done_again(store):
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=1)
+    undisturbed = contents(store.folder)
+    record = next((store.folder / "records").rglob("*.json"))
+    record.rename(record.with_name(record.name + ".tmp"))  # killed before the rename
+    assert not store.holds("a", source_bytes=1)
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=1)
+    assert contents(store.folder) == undisturbed
+
+
+def test_done_means_same_file_size_and_every_strip_there(store):
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=10)
+        store.write(ClipFaces("bad", FAILED, "truncated"), source_bytes=10)
+    assert store.holds("a", source_bytes=10)
+    assert not store.holds("a", source_bytes=11)
+    assert store.holds("bad", source_bytes=10)
+    assert not store.holds("bad", source_bytes=10, retry_failed=True)
+    next((store.folder / "strips").rglob("*.jpg")).unlink()
+    assert not store.holds("a", source_bytes=10)
+
+
+def test_a_clip_done_again_with_fewer_people_leaves_no_strip_behind(store):
+    with store.writing():
+        store.write(ok_faces("a", tracks=2), source_bytes=1)
+        store.write(ok_faces("a", tracks=1), source_bytes=2)
+    assert len(list((store.folder / "strips").rglob("*.jpg"))) == 1
+    assert len(store.tracks()) == 1
+
+
+def test_another_preprocessing_is_refused_with_both_values(store):
+    other = Fingerprint({"crop_size": 16, "margin": 0.1}, {})
+    with pytest.raises(TfdfdError, match=r"margin: 0.1 in this run, 0.3 in the store"):
+        FaceStore.create_or_open(store.folder, other, num_places=3)
+    _, warning = FaceStore.create_or_open(store.folder, other, num_places=3, accept_mismatch=True)
+    assert "0.1 in this run" in warning
+
+
+def test_another_number_of_places_is_refused(store):
+    with pytest.raises(TfdfdError, match="--places 3"):
+        FaceStore.create_or_open(store.folder, FINGERPRINT, num_places=4)
+
+
+def test_a_folder_that_is_something_else_is_not_touched(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(TfdfdError, match="no face store"):
+        FaceStore.create_or_open(tmp_path, FINGERPRINT, num_places=3)
+    with pytest.raises(TfdfdError, match=r"tfdfd prepare"):
+        FaceStore.open(tmp_path)
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with pytest.raises(TfdfdError, match="cannot write to"):
+        FaceStore.create_or_open(in_the_way / "store", FINGERPRINT, num_places=3)
+
+
+def test_one_writer_at_a_time(store):
+    other = FaceStore.open(store.folder)
+    with store.writing(), pytest.raises(TfdfdError, match="another run is writing"), other.writing():
+        pass
+
+
+def test_a_full_disk_says_what_to_do_and_keeps_what_is_done(store, monkeypatch):
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=1)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(TfdfdError, match="no space left"), store.writing():
+        monkeypatch.setattr("os.fsync", full)
+        store.write(ok_faces("b"), source_bytes=1)
+    monkeypatch.undo()
+    assert store.clips()["clip_id"].tolist() == ["a"]

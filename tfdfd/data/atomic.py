@@ -1,0 +1,51 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from tfdfd.clip import TfdfdError
+
+TEMPORARY = ".tmp"
+"""Suffix of files that are being written; what still has it was left by a killed run."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut can leave a renamed but empty file
+    os.replace(temporary, path)
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table in the same way."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    table.to_parquet(temporary, index=False)
+    os.replace(temporary, path)
+
+
+@contextmanager
+def explain_write_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into a TfdfdError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+            raise TfdfdError(
+                f"no space left while writing to {folder} ({free / 2**20:.0f} MiB free): free some space and run the "
+                "same command again; the clips that are done are kept"
+            ) from error
+        raise TfdfdError(
+            f"cannot write to {folder}: {error.strerror or error} ({error.filename}); give a folder that can be written"
+        ) from error

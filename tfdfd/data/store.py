@@ -1,0 +1,253 @@
+"""The face store: one strip picture a track, one record a clip, an index rebuilt from what is there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from tfdfd.clip import FAILED, ClipFaces, TfdfdError
+from tfdfd.data.atomic import TEMPORARY, explain_write_errors, write_atomically, write_parquet
+from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.data.store_records import CLIP_COLUMNS, TRACK_COLUMNS, record_of
+from tfdfd.data.strips import encode_strip
+
+_FORMAT = 1
+
+
+class FaceStore:
+    """A folder of strips with an index.
+
+    `store.json` holds the fingerprint, `strips/` the pictures, `records/` one JSON a clip (written after the clip's
+    strips: a clip without a record is not done), `clips.parquet` and `tracks.parquet` the index, `manifest.parquet`
+    the labels of the clips that were asked for. Everything is written to a temporary name and renamed.
+    """
+
+    def __init__(self, folder: Path, fingerprint: Fingerprint) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
+
+    @property
+    def crop_size(self) -> int:
+        """Side of every crop in pixels."""
+        return int(self.fingerprint.preprocessing["crop_size"])
+
+    @property
+    def num_places(self) -> int:
+        """Places of every track."""
+        return int(self.fingerprint.provenance["num_places"])
+
+    @staticmethod
+    def open(folder: Path) -> FaceStore:
+        """Open a store that is there.
+
+        Raises:
+            TfdfdError: if the folder is not a store of this format.
+        """
+        path = folder / "store.json"
+        if not path.is_file():
+            raise TfdfdError(
+                f"{folder} is not a face store (no store.json): make one with `tfdfd prepare --data DIR --store {folder}`"
+            )
+        fingerprint = Fingerprint.from_file(path)
+        if (found := fingerprint.provenance.get("store_format")) != _FORMAT:
+            raise TfdfdError(f"{path} has store format {found}, this version reads {_FORMAT}: prepare it again")
+        return FaceStore(folder, fingerprint)
+
+    @staticmethod
+    def create_or_open(
+        folder: Path, fingerprint: Fingerprint, *, num_places: int, accept_mismatch: bool = False
+    ) -> tuple[FaceStore, str]:
+        """Open the store in a folder, or make it.
+
+        Args:
+            folder: the store's folder.
+            fingerprint: how the crops will be made; must hold `crop_size` in its preprocessing.
+            num_places: places of every track.
+            accept_mismatch: open a store of another preprocessing all the same.
+
+        Returns:
+            The store and a warning that lists what differs (empty if nothing does).
+
+        Raises:
+            TfdfdError: if the folder cannot be written, is something else, or was made otherwise.
+        """
+        if (folder / "store.json").is_file():
+            store = FaceStore.open(folder)
+            warning = require_same_preprocessing(
+                fingerprint,
+                store.fingerprint,
+                expected_name="this run",
+                found_name=f"the store {folder}",
+                accept=accept_mismatch,
+            )
+            if store.num_places != num_places:
+                raise TfdfdError(
+                    f"the store {folder} has {store.num_places} places a track, this run asks for {num_places}: "
+                    f"use --places {store.num_places} or another --store"
+                )
+            return store, warning
+        if folder.is_dir() and any(folder.iterdir()):
+            raise TfdfdError(
+                f"{folder} is not empty and is no face store (no store.json): give an empty or new --store folder"
+            )
+        provenance = {**fingerprint.provenance, "num_places": num_places, "store_format": _FORMAT}
+        store = FaceStore(folder, Fingerprint(fingerprint.preprocessing, provenance))
+        with explain_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / "store.json", store.fingerprint.to_json().encode())
+        return store, ""
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the store for writing: one writer at a time, and no index while it may be out of date.
+
+        Raises:
+            TfdfdError: if another run is writing to it, or it cannot be written.
+        """
+        with explain_write_errors(self.folder):
+            lock: IO[str] = open(self.folder / "writer.lock", "w")  # noqa: SIM115, held until the block ends
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TfdfdError(
+                    f"another run is writing to the store {self.folder}: wait for it or use another --store"
+                ) from error
+            with explain_write_errors(self.folder):
+                for left in self.folder.rglob(f"*{TEMPORARY}"):
+                    left.unlink()
+                for name in ("clips.parquet", "tracks.parquet"):
+                    (self.folder / name).unlink(missing_ok=True)
+            yield
+            self.rebuild_index()
+
+    def record(self, clip_id: str) -> dict[str, Any] | None:
+        """Return the record of a clip, None if the clip is not done."""
+        try:
+            return json.loads(self._record_path(clip_id).read_text())
+        except FileNotFoundError:
+            return None
+
+    def holds(self, clip_id: str, *, source_bytes: int, retry_failed: bool = False) -> bool:
+        """Return whether a clip is done: recorded, from a file of this size, with every strip in place.
+
+        Args:
+            clip_id: the clip.
+            source_bytes: size of its file now.
+            retry_failed: count a failed clip as not done.
+        """
+        record = self.record(clip_id)
+        if record is None or record["source_bytes"] != source_bytes:
+            return False
+        if retry_failed and record["status"] == FAILED:
+            return False
+        return all((self.folder / track["strip"]).is_file() for track in record["tracks"])
+
+    def write(self, faces: ClipFaces, *, source_bytes: int) -> None:
+        """Write a clip's strips, then its record.
+
+        Args:
+            faces: what extraction found.
+            source_bytes: size of the clip's file, by which a changed file is noticed.
+
+        Raises:
+            TfdfdError: if the disk is full or the store cannot be written.
+        """
+        strips = [
+            (self._strip_path(faces.clip_id, number), encode_strip(crops)) for number, crops in enumerate(faces.crops)
+        ]
+        self._write(faces, strips, source_bytes)
+
+    def write_ready(self, faces: ClipFaces, encoded: bytes, *, source_bytes: int) -> None:
+        """Write a clip of one track whose strip is a ready-made JPEG, byte for byte."""
+        self._write(faces, [(self._strip_path(faces.clip_id, 0), encoded)], source_bytes)
+
+    def _write(self, faces: ClipFaces, strips: list[tuple[Path, bytes]], source_bytes: int) -> None:
+        names = [str(path.relative_to(self.folder)) for path, _ in strips]
+        record = record_of(faces, names, source_bytes)
+        before = self.record(faces.clip_id)
+        with explain_write_errors(self.folder):
+            for path, encoded in strips:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, encoded)
+            path = self._record_path(faces.clip_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+            for left in {track["strip"] for track in (before or record)["tracks"]} - set(names):
+                (self.folder / left).unlink(missing_ok=True)
+
+    def rebuild_index(self) -> None:
+        """Write the index anew from the records, in the order of clip ids."""
+        records = sorted(
+            (json.loads(path.read_text()) for path in (self.folder / "records").glob("*/*.json")),
+            key=lambda record: record["clip_id"],
+        )
+        clips = pd.DataFrame.from_records(
+            [{name: value for name, value in record.items() if name != "tracks"} for record in records],
+            columns=CLIP_COLUMNS,
+        )
+        tracks = pd.DataFrame.from_records(
+            [
+                {"clip_id": record["clip_id"], "track": number, **track}
+                for record in records
+                for number, track in enumerate(record["tracks"])
+            ],
+            columns=TRACK_COLUMNS,
+        )
+        with explain_write_errors(self.folder):
+            write_parquet(self.folder / "clips.parquet", clips)
+            write_parquet(self.folder / "tracks.parquet", tracks)
+
+    def clips(self) -> pd.DataFrame:
+        """Return the index of clips: clip_id, status, reason, source and decoding of each."""
+        return self._indexed("clips.parquet")
+
+    def tracks(self) -> pd.DataFrame:
+        """Return the index of tracks, main track of a clip first: clip_id, track, strip, is_face, boxes and so on."""
+        return self._indexed("tracks.parquet")
+
+    def _indexed(self, name: str) -> pd.DataFrame:
+        if not (self.folder / name).is_file():
+            self.rebuild_index()
+        return pd.read_parquet(self.folder / name)
+
+    def write_manifest(self, table: pd.DataFrame) -> None:
+        """Keep the labels beside the strips, so that a store can be trained on where the clips are not."""
+        with explain_write_errors(self.folder):
+            write_parquet(self.folder / "manifest.parquet", table)
+
+    def manifest(self) -> pd.DataFrame:
+        """Return the manifest that the store was prepared from.
+
+        Raises:
+            TfdfdError: if it has none.
+        """
+        path = self.folder / "manifest.parquet"
+        if not path.is_file():
+            raise TfdfdError(f"the store {self.folder} holds no manifest: give the clips' folder with --data")
+        return pd.read_parquet(path)
+
+    def _record_path(self, clip_id: str) -> Path:
+        shard, name = _file_name(clip_id)
+        return self.folder / "records" / shard / f"{name}.json"
+
+    def _strip_path(self, clip_id: str, track: int) -> Path:
+        shard, name = _file_name(clip_id)
+        return self.folder / "strips" / shard / f"{name}.{track}.jpg"
+
+
+def _file_name(clip_id: str) -> tuple[str, str]:
+    """Return a shard (so that no folder grows to 100,000 files) and a name that any file system takes."""
+    digest = hashlib.sha1(clip_id.encode()).hexdigest()
+    name = quote(clip_id, safe="")
+    if len(name) > 180:
+        name = f"{name[:140]}.{digest}"
+    return digest[:2], name

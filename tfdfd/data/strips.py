@@ -1,0 +1,94 @@
+"""The strip codec: the crops of one track as one JPEG, stacked in playing order."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from tfdfd.clip import ClipError, TfdfdError
+
+STRIP_QUALITY = 95
+"""JPEG quality of the strips; less would wash out the traces that the network looks for."""
+JPEG_BLOCK = 8
+"""Side of a JPEG block in pixels: where crops begin on one, no crop bleeds into the next."""
+JPEG_MAX_SIDE = 65_500
+"""Tallest JPEG that libjpeg writes."""
+
+
+def check_crop_size(crop_size: int, *, num_places: int) -> None:
+    """Check that crops of this size can be stored as a strip.
+
+    Args:
+        crop_size: side of a crop in pixels.
+        num_places: crops a strip.
+
+    Raises:
+        TfdfdError: if the side is not a multiple of 8 or the strip would be taller than a JPEG can be.
+    """
+    if crop_size < JPEG_BLOCK or crop_size % JPEG_BLOCK:
+        below = max(crop_size // JPEG_BLOCK, 1) * JPEG_BLOCK
+        raise TfdfdError(
+            f"crop size must be a multiple of {JPEG_BLOCK}, else crops bleed into each other in the strip: "
+            f"got {crop_size}, use {below} or {below + JPEG_BLOCK}"
+        )
+    if num_places * crop_size > JPEG_MAX_SIDE:
+        raise TfdfdError(
+            f"{num_places} places of {crop_size} pixels make a strip of {num_places * crop_size} pixels, "
+            f"more than the {JPEG_MAX_SIDE} of a JPEG: use at most {JPEG_MAX_SIDE // crop_size} places"
+        )
+
+
+def encode_strip(crops: np.ndarray, *, quality: int = STRIP_QUALITY) -> bytes:
+    """Store the crops of one track as a JPEG without colour subsampling.
+
+    Args:
+        crops: uint8 RGB, shape (num_places, size, size, 3), size a multiple of 8; zeros where there is no face.
+        quality: JPEG quality, 95 to 100.
+
+    Returns:
+        A JPEG of num_places * size rows and size columns.
+
+    Raises:
+        ValueError: if the array is not a stack of square RGB crops, or the quality is too low.
+        TfdfdError: if the size does not suit a strip (see `check_crop_size`).
+    """
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or crops.shape[1] != crops.shape[2]:
+        raise ValueError(f"crops must be uint8 (num_places, size, size, 3), got {crops.dtype} {crops.shape}")
+    if not STRIP_QUALITY <= quality <= 100:
+        raise ValueError(f"quality must be {STRIP_QUALITY} to 100, got {quality}")
+    num_places, size = crops.shape[:2]
+    check_crop_size(size, num_places=num_places)
+    buffer = io.BytesIO()
+    Image.fromarray(crops.reshape(num_places * size, size, 3)).save(
+        buffer, "JPEG", quality=quality, subsampling="4:4:4"
+    )
+    return buffer.getvalue()
+
+
+def decode_strip(strip: bytes, *, num_places: int) -> np.ndarray:
+    """Read a strip back, for tests and reports (training and evaluation decode in their own graphs).
+
+    Args:
+        strip: a JPEG as `encode_strip` writes it, or one ready crop.
+        num_places: crops in the strip.
+
+    Returns:
+        uint8 RGB, shape (num_places, size, size, 3). Places without a face are as they were stored, black.
+
+    Raises:
+        ClipError: if the bytes are no such JPEG.
+    """
+    try:
+        with Image.open(io.BytesIO(strip), formats=["JPEG"]) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+    except OSError as error:  # Pillow's errors for what is no picture and for a truncated one are both OSErrors
+        raise ClipError(f"a strip of {len(strip)} bytes cannot be decoded: {error}") from error
+    height, size = pixels.shape[:2]
+    if height != num_places * size:
+        raise ClipError(
+            f"a strip of {num_places} square crops must be {num_places} times as tall as wide, "
+            f"got {size} x {height} pixels"
+        )
+    return pixels.reshape(num_places, size, size, 3)
