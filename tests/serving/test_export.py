@@ -1,0 +1,114 @@
+"""Export, reload, compare: the SavedModel gives the scores of the network it came from."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tfdfd.clip import TfdfdError
+from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.models.scoring import ScoringRule
+from tfdfd.serving.export import ModelCard, export_saved_model, newest_version, versions
+from tfdfd.serving.saved_model import LoadedModel
+
+RULE = ScoringRule(no_evidence_score=0.4, temperature=2.0)
+FINGERPRINT = Fingerprint({"crop_size": 16}, {"num_places": 3})
+CLIPS = pd.DataFrame({"clip_id": ["a", "b"], "original": ["", "a"], "folder": "f", "split": ["train", "val"]})
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    keras.utils.set_random_seed(0)
+    crops = keras.Input((16, 16, 3), dtype="uint8")
+    features = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(crops))
+    features = keras.layers.BatchNormalization()(features)
+    features = keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(features))
+    return keras.Model(crops, keras.layers.Dense(1)(features))
+
+
+def export(classifier, folder):
+    card = ModelCard("n", "d", "small", 16, {}, {}, {"log_loss": 0.1}, {})
+    return export_saved_model(classifier, RULE, FINGERPRINT, card, CLIPS, crop_size=16, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def model(classifier, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "small"
+    export(classifier, folder)
+    return LoadedModel(folder)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    crops = np.random.default_rng(0).integers(0, 256, (4, 3, 16, 16, 3), dtype=np.uint8)
+    is_face = np.array([[True, True, True], [True, False, False], [False, True, True], [False, False, False]])
+    return crops, is_face
+
+
+def test_scores_are_those_of_the_network_and_the_rule(classifier, model, batch):
+    crops, is_face = batch
+    scores, probabilities = model.score(crops, is_face)
+    logits = classifier(crops.reshape(-1, 16, 16, 3), training=False).numpy().reshape(4, 3)
+    expected = np.where(is_face, 1 / (1 + np.exp(-logits / 2.0)), 0)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    means = [expected[row][is_face[row]].mean() for row in range(3)]
+    np.testing.assert_allclose(scores, [*means, 0.4], atol=1e-5)
+
+
+def test_batch_size_and_neighbours_change_nothing(model, batch):
+    crops, is_face = batch
+    together, _ = model.score(crops, is_face)
+    alone = [model.score(crops[row : row + 1], is_face[row : row + 1])[0][0] for row in range(4)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_what_stands_at_padded_places_changes_nothing(model, batch):
+    crops, is_face = batch
+    blackened = np.where(is_face[..., None, None, None], crops, 0)
+    np.testing.assert_allclose(model.score(crops, is_face)[0], model.score(blackened, is_face)[0], atol=1e-6)
+
+
+def test_a_batch_without_any_face_and_an_empty_batch_are_answered(model, batch):
+    crops, _ = batch
+    np.testing.assert_allclose(model.score(crops, np.zeros((4, 3), bool))[0], 0.4)
+    assert model.score(crops[:0], np.zeros((0, 3), bool))[0].shape == (0,)
+
+
+def test_it_carries_rule_fingerprint_card_and_clips(model):
+    assert model.rule == RULE
+    assert model.fingerprint == FINGERPRINT
+    assert model.card()["figures"] == {"log_loss": 0.1}
+    assert model.clips().to_dict("list") == CLIPS.to_dict("list")
+    assert model.crop_size == 16
+
+
+def test_signature_names_and_types_are_the_contract(model):
+    signature = tf.saved_model.load(str(model.folder)).signatures["serving_default"]
+    inputs = {name: (spec.dtype, spec.shape.rank) for name, spec in signature.structured_input_signature[1].items()}
+    assert inputs == {"crops": (tf.uint8, 5), "is_face": (tf.bool, 2)}
+    outputs = {name: (spec.dtype, spec.shape.rank) for name, spec in signature.structured_outputs.items()}
+    assert outputs == {"clip_score": (tf.float32, 1), "face_probabilities": (tf.float32, 2)}
+
+
+def test_each_export_is_a_new_version_and_leaves_nothing_else(classifier, tmp_path):
+    (tmp_path / "unfinished-1").mkdir()  # left by a killed export
+    first, second = export(classifier, tmp_path), export(classifier, tmp_path)
+    assert [first.name, second.name] == ["1", "2"]
+    assert versions(tmp_path) == [1, 2]
+    assert newest_version(tmp_path) == second
+    assert newest_version(first) == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(TfdfdError, match="holds no SavedModel"):
+        LoadedModel(tmp_path)
+
+
+def test_a_model_of_someone_else_is_refused(tmp_path):
+    module = tf.Module()
+    module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.f)
+    with pytest.raises(TfdfdError, match="not exported by tfdfd"):
+        LoadedModel(tmp_path)

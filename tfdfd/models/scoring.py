@@ -1,0 +1,120 @@
+"""The one rule by which face probabilities become a clip score."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def _mean_over_places(probabilities: tf.Tensor, is_face: tf.Tensor) -> tf.Tensor:
+    weights = tf.cast(is_face, probabilities.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(probabilities * weights, -1), tf.reduce_sum(weights, -1))
+
+
+AGGREGATIONS: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {"mean": _mean_over_places}
+"""(probabilities [n, places], is_face [n, places]) -> score [n]; what a row without a face gives is not used."""
+
+TRACK_RULES: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": lambda scores: float(np.mean(scores)),
+    "max": lambda scores: float(np.max(scores)),
+    "main": lambda scores: float(scores[0]),
+}
+"""Scores of a clip's tracks, main track first -> score of the clip."""
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """How face probabilities become a clip score; written into every SavedModel and read back by all who score."""
+
+    aggregation: str = "mean"
+    """Over the places of a track, one of AGGREGATIONS."""
+    over_tracks: str = "mean"
+    """Over the tracks of a clip, one of TRACK_RULES; `mean` weighs each person alike."""
+    no_evidence_score: float = 0.5
+    """The score of a clip without one usable face, in [0, 1]; such clips are always counted aloud."""
+    temperature: float = 1.0
+    """Logits are divided by it before the sigmoid; above 1 draws the probabilities to 0.5."""
+    threshold: float = 0.5
+    """A clip score at or above it is called fake, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("aggregation", self.aggregation, AGGREGATIONS),
+            ("over_tracks", self.over_tracks, TRACK_RULES),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {sorted(choices)}, got {value!r}")
+        for name, value in (
+            ("no_evidence_score", self.no_evidence_score),
+            ("threshold", self.threshold),
+        ):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
+        if not self.temperature > 0.0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+
+    def face_probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        """Return the probability of fake for each logit, same shape, float32."""
+        return tf.sigmoid(tf.cast(logits, tf.float32) / self.temperature)
+
+    def track_scores(self, probabilities: tf.Tensor, is_face: tf.Tensor) -> tf.Tensor:
+        """Combine the face probabilities of each track; runs eagerly and inside a graph.
+
+        Args:
+            probabilities: float32, shape [n, places], in [0, 1]; what stands at places without a face is ignored.
+            is_face: bool, shape [n, places].
+
+        Returns:
+            float32, shape [n]: the score of each track, no_evidence_score where it has no face.
+        """
+        scores = AGGREGATIONS[self.aggregation](probabilities, is_face)
+        return tf.where(tf.reduce_any(is_face, -1), scores, self.no_evidence_score)
+
+    def clip_scores(
+        self, probabilities: np.ndarray, is_face: np.ndarray, clip_rows: np.ndarray, num_clips: int
+    ) -> np.ndarray:
+        """Combine the tracks of each clip.
+
+        Args:
+            probabilities: float32, shape (n, places): face probabilities, one row a track.
+            is_face: bool, shape (n, places).
+            clip_rows: int, shape (n,), each in [0, num_clips): the clip of each track; a clip's main track comes
+                first among its rows.
+            num_clips: clips in all.
+
+        Returns:
+            float32, shape (num_clips,): no_evidence_score for a clip without a track that has a face.
+        """
+        has_face = np.asarray(is_face).any(axis=1)
+        tracks = self.track_scores(tf.constant(probabilities, tf.float32), tf.constant(is_face)).numpy()
+        scores = np.full(num_clips, self.no_evidence_score, np.float32)
+        rows = np.asarray(clip_rows)[has_face]
+        order = np.argsort(rows, kind="stable")
+        clips, starts = np.unique(rows[order], return_index=True)
+        combine = TRACK_RULES[self.over_tracks]
+        for clip, scores_of_clip in zip(clips, np.split(tracks[has_face][order], starts[1:]), strict=False):
+            scores[clip] = combine(scores_of_clip)
+        return scores
+
+    def to_json(self) -> str:
+        """Return the rule as one line of JSON with sorted keys."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> ScoringRule:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: for an unknown field or a value out of its range.
+        """
+        values: dict[str, Any] = json.loads(text)
+        known = {field.name for field in dataclasses.fields(ScoringRule)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"a scoring rule has the fields {sorted(known)}, got also {unknown}")
+        return ScoringRule(**values)

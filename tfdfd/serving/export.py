@@ -1,0 +1,130 @@
+"""A trained classifier to a SavedModel that plain TensorFlow loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfdfd.clip import TfdfdError
+from tfdfd.data.atomic import explain_write_errors
+from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.models.clip_scorer import ClipScorer
+from tfdfd.models.scoring import ScoringRule
+
+ASSETS = "assets.extra"
+"""TensorFlow's folder for files that travel with a SavedModel and are not loaded by its graph."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a person should know of a model before using it; all fields JSON-able."""
+
+    name: str
+    description: str
+    backbone: str
+    input_size: int
+    data: dict[str, Any]
+    """Folder, layout and counts of the training and validation sides."""
+    split: dict[str, Any]
+    """How validation was chosen: the option and its value, or `--val-fraction` and the seed."""
+    figures: dict[str, float]
+    """Validation figures of the exported checkpoint."""
+    training: dict[str, Any]
+    """The training configuration."""
+
+
+def export_saved_model(
+    classifier: keras.Model,
+    rule: ScoringRule,
+    fingerprint: Fingerprint,
+    card: ModelCard,
+    clips: Any,
+    *,
+    crop_size: int,
+    folder: Path,
+) -> Path:
+    """Write `<folder>/<version>/`, one version above those there; a watching server never sees half of it.
+
+    The signature `serving_default` takes `crops` uint8 [batch, places, size, size, 3] and `is_face` bool
+    [batch, places] and returns `clip_score` float32 [batch] and `face_probabilities` float32 [batch, places]; it
+    takes any number of places, of which 17 is what training used by default.
+    The signature `about` takes nothing and returns `scoring_rule` and `fingerprint`, each one JSON string [1].
+
+    Args:
+        classifier: uint8 crops [n, size, size, 3] -> float32 logits [n, 1].
+        rule: written into the graph.
+        fingerprint: how the crops were made that it was trained on.
+        card: the model card.
+        clips: pandas table of the clips with `clip_id`, `original`, `folder`, `split`, by which evaluation knows
+            what the model was trained on.
+        crop_size: side of a crop in pixels.
+        folder: `saved_models/<name>`.
+
+    Returns:
+        The folder of the new version.
+
+    Raises:
+        TfdfdError: if it cannot be written.
+    """
+    scorer = ClipScorer(classifier, rule)
+    rule_json, fingerprint_json = rule.to_json(), fingerprint.to_json()
+
+    def about() -> dict[str, tf.Tensor]:
+        return {"scoring_rule": tf.constant([rule_json]), "fingerprint": tf.constant([fingerprint_json])}
+
+    archive = keras.export.ExportArchive()
+    archive.track(classifier)
+    archive.add_endpoint(
+        "serving_default",
+        scorer.__call__,
+        input_signature=[
+            tf.TensorSpec((None, None, crop_size, crop_size, 3), tf.uint8, name="crops"),
+            tf.TensorSpec((None, None), tf.bool, name="is_face"),
+        ],
+    )
+    archive.add_endpoint("about", tf.function(about, input_signature=[]))
+    with explain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        version = max(versions(folder), default=0) + 1
+        unfinished = folder / f"unfinished-{version}"  # TensorFlow Serving looks at whole numbers only
+        shutil.rmtree(unfinished, ignore_errors=True)
+        archive.write_out(str(unfinished), verbose=False)
+        assets = unfinished / ASSETS
+        assets.mkdir()
+        (assets / "fingerprint.json").write_text(fingerprint_json)
+        (assets / "scoring_rule.json").write_text(rule_json + "\n")
+        (assets / "model_card.json").write_text(json.dumps(card.__dict__, indent=1, sort_keys=True) + "\n")
+        clips[["clip_id", "original", "folder", "split"]].to_csv(assets / "clips.csv", index=False)
+        os.replace(unfinished, folder / str(version))
+    return folder / str(version)
+
+
+def versions(folder: Path) -> list[int]:
+    """Return the version numbers in `saved_models/<name>`, ascending."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
+
+
+def newest_version(folder: Path) -> Path:
+    """Return the folder of the newest version of a model.
+
+    Args:
+        folder: `saved_models/<name>`, or `saved_models/<name>/<version>` itself.
+
+    Raises:
+        TfdfdError: if there is no SavedModel.
+    """
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    found = versions(folder)
+    if not found:
+        raise TfdfdError(f"{folder} holds no SavedModel (a folder <version>/ with saved_model.pb): train one first")
+    return folder / str(found[-1])

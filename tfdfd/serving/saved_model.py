@@ -1,0 +1,76 @@
+"""A SavedModel of ours, loaded: its scorer, rule, fingerprint and card."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from tfdfd.clip import TfdfdError
+from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.models.scoring import ScoringRule
+from tfdfd.serving.export import ASSETS, newest_version
+
+
+class LoadedModel:
+    """An exported model, ready to score.
+
+    Args:
+        folder: `saved_models/<name>` (its newest version) or `saved_models/<name>/<version>`.
+
+    Raises:
+        TfdfdError: if it is not a SavedModel of ours.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = newest_version(folder)
+        try:
+            self._loaded: Any = tf.saved_model.load(str(self.folder))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise TfdfdError(f"{self.folder} does not load as a SavedModel: {error}") from error
+        signatures = self._loaded.signatures
+        if missing := {"serving_default", "about"} - set(signatures):
+            raise TfdfdError(
+                f"{self.folder} has no signature {sorted(missing)}: it was not exported by tfdfd "
+                f"(it has {sorted(signatures)})"
+            )
+        self._score = signatures["serving_default"]
+        about = {name: value.numpy()[0].decode() for name, value in signatures["about"]().items()}
+        self.rule = ScoringRule.from_json(about["scoring_rule"])
+        fingerprint = json.loads(about["fingerprint"])
+        self.fingerprint = Fingerprint(fingerprint["preprocessing"], fingerprint["provenance"])
+        shape = self._score.structured_input_signature[1]["crops"].shape
+        self.crop_size = int(shape[2])
+
+    def score(self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Score a batch of tracks.
+
+        Args:
+            crops: uint8 RGB, shape (batch, places, crop_size, crop_size, 3).
+            is_face: bool, shape (batch, places).
+
+        Returns:
+            Track scores float32 (batch,) and face probabilities float32 (batch, places).
+        """
+        outputs = self._score(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
+        return outputs["clip_score"].numpy(), outputs["face_probabilities"].numpy()
+
+    def card(self) -> dict[str, Any]:
+        """Return the model card."""
+        return json.loads(self._asset("model_card.json"))
+
+    def clips(self) -> pd.DataFrame:
+        """Return the clips of its training run: clip_id, original, folder, split (`train` or `val`)."""
+        return pd.read_csv(StringIO(self._asset("clips.csv")), dtype=str, keep_default_na=False)
+
+    def _asset(self, name: str) -> str:
+        path = self.folder / ASSETS / name
+        try:
+            return path.read_text()
+        except OSError as error:
+            raise TfdfdError(f"{path} cannot be read ({error.strerror}): export the model again") from error
