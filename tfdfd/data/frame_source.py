@@ -1,0 +1,121 @@
+"""Frame sources: from a clip's path to its chosen frames, upright; this one needs nothing but PyAV."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from tfdfd.clip import Clip, ClipError, ClipFrames
+from tfdfd.data.video import ProbedVideo, choose_frame_indices, probe, read_frames
+
+NVDEC, PYAV = "nvdec", "pyav"
+"""The decoders that ClipFrames.decoder can name."""
+
+
+class PyAvFrameSource:
+    """Reads clips with PyAV alone, for machines without DALI; the frames equal those of DALI's host graph."""
+
+    counts: Counter[tuple[str, str]]
+    """How many clips went to which decoder, and why."""
+
+    def __init__(self) -> None:
+        self.counts = Counter()
+
+    def read(self, clip_path: Path, num_places: int) -> ClipFrames:
+        """Read the frames at the centres of `num_places` equal segments of a clip.
+
+        Args:
+            clip_path: a video file, or a still picture.
+            num_places: frames to choose, at least 1.
+
+        Returns:
+            The frames, upright; fewer than num_places where the clip is shorter.
+
+        Raises:
+            ClipError: if the file cannot be used, with the reason.
+        """
+        info = probe(clip_path)
+        indices = choose_frame_indices(info.num_frames, num_places=num_places)
+        stored = read_frames(clip_path, info, indices[indices >= 0])
+        upright = np.ascontiguousarray(np.rot90(stored, info.quarter_turns, axes=(1, 2)))
+        return assemble(upright, indices, info, decoder=PYAV, reason="no DALI", counts=self.counts)
+
+    def iterate(self, clips: Iterable[Clip], num_places: int) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
+        """Read clips in order, the next one while the caller works on this one; see `read_ahead`."""
+        return read_ahead(self.read, clips, num_places)
+
+
+def read_ahead(
+    read: Callable[[Path, int], ClipFrames], clips: Iterable[Clip], num_places: int
+) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
+    """Read clips in order, one clip ahead of the caller, in one thread.
+
+    At most two clips are in memory: the caller's and the one ahead. Closing the iterator early waits for no more
+    than the clip that is being read.
+
+    Args:
+        read: reads one clip; its ClipErrors are handed on as values, all other exceptions are raised here.
+        clips: the clips; consumed in the caller's thread.
+        num_places: frames to choose of each.
+
+    Yields:
+        Each clip with its frames, or with the reason why it has none.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames") as pool:
+        ahead: tuple[Clip, Future[ClipFrames | ClipError]] | None = None
+        for clip in clips:
+            done = None if ahead is None else (ahead[0], ahead[1].result())
+            ahead = (clip, pool.submit(_read_or_error, read, clip, num_places))
+            if done is not None:
+                yield done
+                del done
+        if ahead is not None:
+            yield ahead[0], ahead[1].result()
+
+
+def assemble(
+    upright: np.ndarray,
+    indices: np.ndarray,
+    info: ProbedVideo,
+    *,
+    decoder: str,
+    reason: str,
+    counts: Counter[tuple[str, str]],
+    warnings: tuple[str, ...] = (),
+) -> ClipFrames:
+    """Put together what a frame source returns, and count the clip.
+
+    Args:
+        upright: uint8 RGB, shape (n, height, width, 3): the chosen frames.
+        indices: int64, shape (num_places,): what `choose_frame_indices` returned, n of them not -1.
+        info: what `probe` returned.
+        decoder: NVDEC or PYAV.
+        reason: why this decoder.
+        counts: incremented at (decoder, reason).
+        warnings: further ones than info's.
+
+    Returns:
+        The frames with where they came from.
+    """
+    frames = ClipFrames(
+        frames=upright,
+        places=np.flatnonzero(indices >= 0).astype(np.int64),
+        frame_indices=indices,
+        info=info,
+        decoder=decoder,
+        decoder_reason=reason,
+        warnings=info.warnings + warnings,
+    )
+    counts[decoder, reason] += 1
+    return frames
+
+
+def _read_or_error(read: Callable[[Path, int], ClipFrames], clip: Clip, num_places: int) -> ClipFrames | ClipError:
+    try:
+        return read(clip.path, num_places)
+    except ClipError as error:
+        return error

@@ -1,0 +1,256 @@
+"""Reading video files with PyAV: what a file holds, which frames to take, and their pixels.
+
+Frames are numbered in the order in which a player shows them. The number of a frame comes from the times of the
+file's packets wherever the container stores such times, else from decoding the file once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from tfdfd.clip import ClipError, VideoInfo
+from tfdfd.data.video_stream import (
+    NUM_THREADS,
+    decode_packet,
+    decode_stream,
+    is_cover,
+    is_flush,
+    is_shown,
+    last_problem,
+    naming_errors,
+    open_video,
+    read_orientation,
+)
+
+_PQ, _HLG = 16, 18
+# FFmpeg's numbers; 2 is "unspecified".
+_MATRIX_NAMES = {0: "rgb", 1: "bt709", 2: "", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc", 10: "bt2020c"}
+# Containers that store when each frame is shown. AVI and raw streams store no such time, or the wrong one.
+_TIMED_CONTAINERS = {"mov", "matroska", "mpegts", "flv"}
+
+
+@dataclass(frozen=True)
+class ProbedVideo(VideoInfo):
+    """VideoInfo with what decides how the frames are read."""
+
+    numbered_by_decoding: bool = False
+    """Whether frame i is the i-th that the decoder puts out, for files whose packets carry no usable times."""
+    numbering_doubt: str = ""
+    """Why a decoder that numbers frames by itself may disagree with us; empty where none should."""
+    matrix: str = ""
+    """FFmpeg's name of the colour matrix, e.g. `bt709`; empty where the file does not say."""
+    is_interlaced: bool = False
+    """Whether the first frame is two fields."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of the file, e.g. HDR or a mirror image."""
+
+
+class _Packet(NamedTuple):
+    """What one packet says of the frame in it."""
+
+    pts: int | None
+    is_key: bool
+    is_shown: bool
+
+
+def choose_frame_indices(num_frames: int, *, num_places: int) -> np.ndarray:
+    """Choose frames at the centres of equal segments of a clip.
+
+    Args:
+        num_frames: frames in the clip, at least 1.
+        num_places: frames to choose, at least 1; a shorter clip uses each frame once and leaves places empty.
+
+    Returns:
+        int64 array, shape (num_places,), ascending, each in [0, num_frames), or -1 where empty (at the end).
+
+    Raises:
+        ValueError: if num_frames or num_places is below 1.
+
+    Source: segment sampling of temporal segment networks, arXiv:1608.00859.
+    """
+    if num_frames < 1 or num_places < 1:
+        raise ValueError(f"num_frames and num_places must be at least 1, got {num_frames} and {num_places}")
+    indices = np.full(num_places, -1, np.int64)
+    if num_frames < num_places:
+        indices[:num_frames] = np.arange(num_frames)
+    else:
+        indices[:] = (2 * np.arange(num_places) + 1) * num_frames // (2 * num_places)
+    return indices
+
+
+def probe(path: Path) -> ProbedVideo:
+    """Read what a video file holds; of its pictures only the first is decoded, for rotation and fields.
+
+    Args:
+        path: a video file, or a still picture, which is a clip of one frame.
+
+    Returns:
+        The facts of the file's main video stream.
+
+    Raises:
+        ClipError: if the file is missing, empty, cut off, no video, of absurd size, or none of it decodes.
+    """
+    path = Path(path)
+    with naming_errors(path), open_video(path) as (container, stream):
+        context = stream.codec_context
+        packets: list[_Packet] = []
+        first: av.VideoFrame | None = None
+        problems: list[str] = []
+        num_listed = 0
+        for packet in container.demux(stream):
+            num_listed += not is_flush(packet)
+            if packet.size:
+                packets.append(_Packet(packet.pts, packet.is_keyframe, is_shown(packet)))
+            if first is None:
+                first = next(iter(decode_packet(packet, problems)), None)
+        family = container.format.name.split(",")[0]
+        # The index of an mp4 lists its frames whether or not they are there.
+        num_promised = len(stream.index_entries) if family == "mov" else 0
+        num_videos = sum(not is_cover(video) for video in container.streams.video)
+        has_audio = bool(container.streams.audio)
+        announced_seconds = (container.duration or 0) / av.time_base
+        codec = stream.codec.canonical_name
+        pixel_format, profile = context.pix_fmt or "", context.profile or ""
+        time_base = float(stream.time_base or 0)
+        frames_per_second = float(stream.average_rate or 0)
+        counted_by_container = stream.frames
+    if num_listed < num_promised:
+        raise ClipError(
+            f"{path}: cut off: its index lists {num_promised} frames, the file holds {num_listed}; copy it anew"
+        )
+    if first is None:
+        raise ClipError(
+            f"{path}: none of its {len(packets)} packets of {codec or 'unknown'} video decodes{last_problem(problems)}"
+        )
+
+    pts, doubt = _shown_times(packets)
+    numbered_by_decoding = pts is None or family not in _TIMED_CONTAINERS
+    if pts is None or numbered_by_decoding:
+        pts, has_times = _count_by_decoding(path)
+        doubt = doubt or f"the {family} container stores no time for each frame"
+        if not has_times:
+            time_base = 1 / frames_per_second if frames_per_second else 1.0
+    if not doubt and num_videos > 1:
+        doubt = f"the file has {num_videos} video streams"
+    if not doubt and counted_by_container not in (0, len(pts)):
+        doubt = f"the container counts {counted_by_container} frames, its packets show {len(pts)}"
+
+    quarter_turns, warnings = read_orientation(first)
+    is_hdr = first.color_trc in (_PQ, _HLG)
+    if is_hdr:
+        name = "PQ" if first.color_trc == _PQ else "HLG"
+        warnings.append(f"HDR ({name}): shown in 8-bit RGB without tone mapping, so its colours are approximate")
+    end_seconds = float(pts[-1]) * time_base
+    if announced_seconds - end_seconds > max(1.0, 0.1 * announced_seconds):
+        warnings.append(f"the video ends at {end_seconds:.1f} s, its header announces {announced_seconds:.1f} s")
+    return ProbedVideo(
+        codec=codec,
+        profile=profile,
+        pixel_format=pixel_format or first.format.name,
+        width=first.width,
+        height=first.height,
+        num_frames=len(pts),
+        pts=pts,
+        time_base_seconds=time_base,
+        frames_per_second=frames_per_second,
+        quarter_turns=quarter_turns,
+        has_audio=has_audio,
+        is_hdr=is_hdr,
+        numbered_by_decoding=numbered_by_decoding,
+        numbering_doubt=doubt,
+        matrix=_MATRIX_NAMES.get(first.colorspace, str(first.colorspace)),
+        is_interlaced=first.interlaced_frame,
+        warnings=tuple(warnings),
+    )
+
+
+def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray) -> np.ndarray:
+    """Decode chosen frames in one pass over the file, up to the last of them.
+
+    A frame whose size differs from the first one's (streams may change size) is scaled to the first frame's.
+
+    Args:
+        path: the file that `info` was probed from.
+        info: what `probe` returned.
+        indices: int, shape (n,), n >= 1, strictly ascending, each in [0, info.num_frames).
+
+    Returns:
+        uint8 RGB, shape (n, info.height, info.width, 3), as stored: rotation is not applied.
+
+    Raises:
+        ValueError: if indices break the rule above.
+        ClipError: if a chosen frame is damaged or cannot be decoded; it says which, and when it would be shown.
+    """
+    path, indices = Path(path), np.asarray(indices, np.int64)
+    if not len(indices) or indices[0] < 0 or indices[-1] >= info.num_frames or (np.diff(indices) <= 0).any():
+        raise ValueError(f"indices must ascend strictly within [0, {info.num_frames}), got {indices.tolist()}")
+    keys = indices if info.numbered_by_decoding else info.pts[indices]
+    row_of: dict[int | None, int] = {int(key): row for row, key in enumerate(keys)}
+    wanted = row_of if info.codec == "h264" and not info.numbered_by_decoding else None
+    problems: list[str] = []
+    damaged: set[int] = set()
+    found: set[int] = set()
+    reformatter = VideoReformatter()
+    with naming_errors(path), open_video(path) as (container, stream):
+        frames = np.empty((len(indices), info.height, info.width, 3), np.uint8)
+        for number, frame in enumerate(decode_stream(container, stream, problems, wanted_pts=wanted)):
+            row = row_of.get(number if info.numbered_by_decoding else frame.pts)
+            if row is None or row in found:
+                continue
+            found.add(row)
+            if frame.is_corrupt:
+                damaged.add(row)
+            rgb = reformatter.reformat(frame, width=info.width, height=info.height, format="rgb24", threads=NUM_THREADS)
+            frames[row] = rgb.to_ndarray()
+            if len(found) == len(indices):
+                break
+    for row, index in enumerate(indices):
+        if row not in found or row in damaged:
+            seconds = float(info.pts[index]) * info.time_base_seconds
+            what = "is damaged" if row in damaged else "cannot be decoded"
+            raise ClipError(
+                f"{path}: frame {index} of {info.num_frames}, at {seconds:.2f} s, {what}{last_problem(problems)}"
+            )
+    return frames
+
+
+def _shown_times(packets: list[_Packet]) -> tuple[np.ndarray | None, str]:
+    """Work out when each shown frame is shown.
+
+    Returns:
+        The times, int64, ascending, or None where packets cannot tell; and why a decoder may number otherwise.
+    """
+    first_key = next((row for row, packet in enumerate(packets) if packet.is_key), None)
+    if first_key is None or any(packet.pts is None for packet in packets):
+        return None, "its packets have no key frame or no times"
+    times = np.array([packet.pts for packet in packets], np.int64)
+    # A stream cut out of a longer one may begin with frames that lean on a picture before the cut.
+    has_reference = (np.arange(len(packets)) >= first_key) & (times >= times[first_key])
+    is_shown = np.array([packet.is_shown for packet in packets]) & has_reference
+    shown = np.sort(times[is_shown])
+    if not len(shown) or (np.diff(shown) == 0).any():
+        return None, "its packets repeat times or show nothing"
+    if not is_shown.all():
+        return shown, f"{len(times) - len(shown)} of {len(times)} packets are not shown (edit list, hidden frames, cut)"
+    if shown[0] < 0:
+        return shown, "it begins before time 0"
+    return shown, ""
+
+
+def _count_by_decoding(path: Path) -> tuple[np.ndarray, bool]:
+    """Decode a whole file to number its frames; return their times, int64, and whether these are real times."""
+    problems: list[str] = []
+    with naming_errors(path), open_video(path) as (container, stream):
+        times = [frame.pts for frame in decode_stream(container, stream, problems)]
+    if not times:
+        raise ClipError(f"{path}: none of its frames decodes{last_problem(problems)}")
+    known = np.array([time for time in times if time is not None], np.int64)
+    if len(known) == len(times) and (np.diff(known) > 0).all():
+        return known, True
+    return np.arange(len(times), dtype=np.int64), False
