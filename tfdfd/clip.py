@@ -38,7 +38,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file says of itself, read without decoding it."""
+    """What a video file says of itself: its packets are counted, of its pictures only the first is decoded."""
 
     codec: str
     """FFmpeg's name, e.g. `h264`, `hevc`, `vp9`, `av1`, `mjpeg`."""

@@ -54,7 +54,7 @@ class FaceStore:
         path = folder / "store.json"
         if not path.is_file():
             raise TfdfdError(
-                f"{folder} is not a face store (no store.json): make one with `tfdfd prepare --data DIR --store {folder}`"
+                f"{folder} is no face store (no store.json): make one with `tfdfd prepare --data DIR --store {folder}`"
             )
         fingerprint = Fingerprint.from_file(path)
         if (found := fingerprint.provenance.get("store_format")) != _FORMAT:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -103,3 +104,18 @@ def _with_files(table: pd.DataFrame, file: Path) -> LayoutRows:
         if not present[row]
     )
     return LayoutRows(table.assign(path=paths).iloc[np.flatnonzero(present)], missing)
+
+
+def rows_where(table: pd.DataFrame, chosen: np.ndarray) -> pd.DataFrame:
+    """Return the chosen rows, numbered anew from 0.
+
+    Args:
+        table: n rows.
+        chosen: bool, shape (n,).
+    """
+    return cast(pd.DataFrame, table[np.asarray(chosen)]).reset_index(drop=True)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as dicts of Python values, column name to value."""
+    return cast("list[dict[str, Any]]", table.to_dict("records"))

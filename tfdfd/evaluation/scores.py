@@ -9,8 +9,9 @@ import pandas as pd
 
 from tfdfd.clip import OK, TfdfdError
 from tfdfd.data.face_datasets import FaceDatasets
-from tfdfd.data.rows import StripRows, check_strips_exist
+from tfdfd.data.rows import StripRows
 from tfdfd.data.store import FaceStore
+from tfdfd.data.strips import check_strips
 from tfdfd.data.tracks import scoring_rows
 from tfdfd.evaluation.metrics import score_metrics
 from tfdfd.models.scoring import ScoringRule
@@ -46,7 +47,7 @@ def face_probabilities(
     Raises:
         TfdfdError: if a strip is missing, or the model answers with something that is no probability.
     """
-    check_strips_exist(rows.strip_paths)
+    check_strips(rows.strip_paths)
     probabilities = np.zeros(rows.is_face.shape, np.float32)
     padded = rows.padded(batch_size)
     dataset = datasets.evaluation(
@@ -62,11 +63,11 @@ def face_probabilities(
         real = strip_rows.numpy() >= 0
         probabilities[strip_rows.numpy()[real]] = of_batch[real]
         on_batch(int(real.sum()))
-    bad = ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1)
-    if bad.any():
+    bad = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)).all(axis=1))
+    if len(bad):
         raise TfdfdError(
-            f"the model gave something else than a probability for {bad.sum()} of {len(bad)} tracks, the first is "
-            f"{rows.strip_paths[int(np.argmax(bad))]}: its weights may hold NaN"
+            f"the model gave something else than a probability for {len(bad)} of {len(rows)} tracks, the first is "
+            f"{rows.strip_paths[bad[0]]}: its weights may hold NaN"
         )
     return probabilities
 

@@ -34,7 +34,8 @@ class ClipScorer:
         faces = tf.gather_nd(crops, where)
         num_faces = tf.shape(faces)[0]
         # TensorFlow's graph optimiser breaks batch normalisation on a batch of 0: it gets one black crop instead.
-        padded = tf.pad(faces, [[0, tf.cast(num_faces == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
+        missing = tf.cast(num_faces == 0, tf.int32)
+        padded = tf.pad(faces, tf.stack([[0, missing], [0, 0], [0, 0], [0, 0]]))
         logits = self.classifier(padded, training=False)[:num_faces]
         probabilities = tf.scatter_nd(
             where, self.rule.face_probabilities(logits)[:, 0], tf.shape(is_face, out_type=tf.int64)

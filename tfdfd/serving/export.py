@@ -79,7 +79,7 @@ def export_saved_model(
     def about() -> dict[str, tf.Tensor]:
         return {"scoring_rule": tf.constant([rule_json]), "fingerprint": tf.constant([fingerprint_json])}
 
-    archive = keras.export.ExportArchive()
+    archive: Any = keras.export.ExportArchive()
     archive.track(classifier)
     archive.add_endpoint(
         "serving_default",

@@ -1,0 +1,105 @@
+"""Extraction with a scripted frame source and detector: every clip gets a status, none stops the run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFrames, Detections, VideoInfo
+from tfdfd.data.store import FaceStore
+from tfdfd.extraction import clips_to_do, extract_clip, extract_clips, extraction_fingerprint
+from tfdfd.faces.config import ExtractionConfig
+
+CONFIG = ExtractionConfig(places=3, crop_size=16, margin=0.0)
+INFO = VideoInfo("h264", "High", "yuv420p", 64, 48, 3, np.arange(3), 0.04, 25.0, 0, False, False)
+
+
+class ScriptedFrames:
+    """Clips named `face`, `empty` and `broken` do what their name says."""
+
+    def read(self, path, num_places):
+        if "broken" in path.name:
+            raise ClipError(f"{path} is truncated: 3 of 300 frames can be read")
+        frames = np.full((3, 48, 64, 3), 255 if "face" in path.name else 0, np.uint8)
+        return ClipFrames(frames, np.arange(3), np.arange(3), INFO, "pyav", "scripted")
+
+    def iterate(self, clips, num_places):
+        for clip in clips:
+            try:
+                yield clip, self.read(clip.path, num_places)
+            except ClipError as error:
+                yield clip, error
+
+
+class ScriptedDetector:
+    """One face of 16 px at (8, 8) in every bright frame."""
+
+    settings = {"name": "scripted"}  # noqa: RUF012
+
+    def __call__(self, frames):
+        face = Detections(
+            np.array([[8, 8, 24, 24]], np.float32), np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32)
+        )
+        return [face if frame.max() else Detections.none() for frame in frames]
+
+
+def clip(name):
+    return Clip(name, Path(name))
+
+
+@pytest.fixture
+def store(tmp_path):
+    fingerprint = extraction_fingerprint(CONFIG, ScriptedDetector.settings, {})
+    return FaceStore.create_or_open(tmp_path / "store", fingerprint, num_places=3)[0]
+
+
+def test_each_clip_ends_with_its_status():
+    def found(name):
+        return extract_clip(clip(name), ScriptedFrames(), ScriptedDetector(), CONFIG)
+
+    assert found("face").status == OK
+    assert found("face").crops[0].shape == (3, 16, 16, 3)
+    assert found("face").crops[0].min() == 255
+    assert (found("empty").status, found("empty").reason) == (NO_FACE, "no face found in 3 frames of 64 x 48")
+    assert found("broken").status == FAILED
+    assert "truncated" in found("broken").reason
+
+
+def test_one_bad_clip_never_stops_the_run(store):
+    seen = []
+    clips = [clip("broken1"), clip("face1"), clip("empty"), clip("face2")]
+    with store.writing():
+        counts = extract_clips(
+            clips, ScriptedFrames(), ScriptedDetector(), CONFIG, store, on_clip=lambda faces: seen.append(faces.clip_id)
+        )
+    assert counts == {OK: 2, FAILED: 1, NO_FACE: 1}
+    assert seen == ["broken1", "face1", "empty", "face2"]
+    assert store.clips().set_index("clip_id")["status"].to_dict() == {
+        "broken1": FAILED,
+        "empty": NO_FACE,
+        "face1": OK,
+        "face2": OK,
+    }
+
+
+def test_what_is_done_is_not_done_again(store):
+    with store.writing():
+        extract_clips(
+            [clip("face"), clip("broken")],
+            ScriptedFrames(),
+            ScriptedDetector(),
+            CONFIG,
+            store,
+            on_clip=lambda faces: None,
+        )
+    clips = [clip("face"), clip("broken"), clip("empty")]
+    assert clips_to_do(clips, store, retry_failed=False) == [clip("empty")]
+    assert clips_to_do(clips, store, retry_failed=True) == [clip("broken"), clip("empty")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("places", 0), ("crop_size", 150), ("crop_size", 8), ("margin", -1.0), ("min_face_share", 0.0)]
+)
+def test_settings_out_of_range_name_their_flag(name, value):
+    with pytest.raises(ValueError, match=f"--{name.replace('_', '-')}"):
+        ExtractionConfig(**{name: value})

@@ -1,0 +1,162 @@
+"""What the commands share at their edge: a console, clear errors, progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from tfdfd.clip import TfdfdError
+
+_LINE_SECONDS = 30.0
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console for the terminal; in a log file or a pipe lines are not folded at 80 columns."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+
+
+_STARTUP_NOTICES = (
+    "absl::InitializeLog",
+    "port.cc",  # oneDNN is on
+    "cudart_stub.cc",  # no CUDA: the run says itself what it trains on
+    "cuda_platform.cc",
+    "cpu_feature_guard.cc",
+    "To enable the following instructions",
+)
+"""What TensorFlow prints at every start on a machine without a GPU, whatever its log level."""
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up notices; what else it prints while starting still appears."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for CUDA, and says so
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            notices.seek(0)
+            for line in notices.read().decode(errors="replace").splitlines():
+                if not any(notice in line for notice in _STARTUP_NOTICES):
+                    print(line, file=sys.stderr)
+
+
+def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
+    """Run a command; an error meant for the person at the keyboard is printed without a traceback.
+
+    Returns:
+        The exit status: 0, 1 for an error, 130 if interrupted.
+    """
+    try:
+        return main(argv)
+    except TfdfdError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print("error:", style="bold red", end=" ")
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: what is done is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+class RateColumn(ProgressColumn):
+    """Work a second, e.g. `3.1 clips/s`."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the rate of a task."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {self.unit}/s" if speed else f"- {self.unit}/s")
+
+
+class WorkProgress:
+    """A bar with a rate and the time left on a terminal; a line every half minute where the output is a file.
+
+    Args:
+        console: where it is drawn.
+        label: what is being done.
+        unit: of the work, e.g. `clips`.
+        total: how much there is.
+    """
+
+    def __init__(self, console: Console, label: str, unit: str, total: int) -> None:
+        self._console, self._label, self._unit, self._total = console, label, unit, total
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            RateColumn(unit),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(label, total=total)
+        self._done = 0
+        self._began = self._line = time.monotonic()
+
+    def __enter__(self) -> WorkProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        if not self._console.is_terminal:
+            self._print_line()
+
+    def advance(self, count: int = 1) -> None:
+        """Show that more work is done."""
+        self._done += count
+        self._bar.advance(self._task, count)
+        if not self._console.is_terminal and time.monotonic() - self._line >= _LINE_SECONDS:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self._line = time.monotonic()
+        seconds = self._line - self._began
+        rate = self._done / max(seconds, 1e-6)
+        left = (self._total - self._done) / max(rate, 1e-6) / 60 if self._done else float("nan")
+        self._console.print(
+            f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {seconds / 60:.1f} min, "
+            f"{left:.1f} min left"
+        )
+
+
+def print_table(console: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows as a table; numbers to the right."""
+    table = Table(title=title, title_justify="left")
+    for column, name in enumerate(header):
+        numeric = all(isinstance(row[column], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+    console.print(table)

@@ -1,0 +1,191 @@
+"""`tfdfd prepare`: folders of clips, or ready face crops, to a face store."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tfdfd.clip import FAILED, OK, Clip, ClipFaces
+from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
+from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.inputs import data_folder, has_gpu, make_frame_source, provenance
+from tfdfd.data.manifest import Manifest, load_manifest
+from tfdfd.data.tables import records
+from tfdfd.faces.config import ExtractionConfig
+
+if TYPE_CHECKING:
+    from tfdfd.data.fingerprint import Fingerprint
+    from tfdfd.data.store import FaceStore
+
+
+def add_store_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that may fill a store."""
+    parser.add_argument("--data", metavar="DIR", help="folder of clips or face crops, or a CSV (default: $TFDFD_DATA)")
+    parser.add_argument("--store", metavar="DIR", help="face store (default: stores/<name>-<settings>)")
+    parser.add_argument("--retry-failed", action="store_true", help="try the clips again that failed before")
+    parser.add_argument(
+        "--accept-mismatch", action="store_true", help="go on although crops were made otherwise, and print how"
+    )
+    parser.add_argument(
+        "--crop-margin",
+        type=float,
+        metavar="SHARE",
+        help="ready-made crops: the margin that they were cut with, as --margin",
+    )
+    add_config_flags(parser, ExtractionConfig, title="crops")
+
+
+def prepare_store(
+    manifest: Manifest,
+    folder: str | None,
+    config: ExtractionConfig,
+    console: Console,
+    *,
+    crop_margin: float | None = None,
+    retry_failed: bool = False,
+    accept_mismatch: bool = False,
+    expected: Fingerprint | None = None,
+) -> FaceStore:
+    """Bring a store up to date with a manifest: what is done is kept, what is missing is made.
+
+    Args:
+        manifest: the clips, or the ready-made crops.
+        folder: the store; None names one after the data and the settings, under `stores/`.
+        config: how crops are made.
+        console: for progress and warnings.
+        crop_margin: margin of ready-made crops, None if not known.
+        retry_failed: try failed clips again.
+        accept_mismatch: use a store that was made otherwise.
+        expected: fingerprint of the model that will read the crops; looked at before any work.
+
+    Returns:
+        The store.
+
+    Raises:
+        TfdfdError: if the store cannot be written or was made otherwise.
+    """
+    from tfdfd.data.fingerprint import require_same_preprocessing
+    from tfdfd.data.ready_crops import import_ready_crops, ready_crops_fingerprint
+    from tfdfd.data.store import FaceStore
+    from tfdfd.extraction import clips_to_do, extract_clips, extraction_fingerprint
+
+    detector = None
+    if manifest.is_faces:
+        fingerprint = ready_crops_fingerprint(manifest, crop_margin, provenance(manifest.root))
+        num_places = 1
+    else:
+        from tfdfd.faces.mtcnn import MTCNN
+
+        detector = MTCNN(min_face_share=config.min_face_share)
+        fingerprint = extraction_fingerprint(config, detector.settings, provenance(manifest.root))
+        num_places = config.places
+    if expected is not None:
+        warning = require_same_preprocessing(
+            expected, fingerprint, expected_name="the model", found_name="this run", accept=accept_mismatch
+        )
+        _warn(console, warning)
+    path = Path(folder) if folder else default_store(manifest, fingerprint, num_places)
+    store, warning = FaceStore.create_or_open(path, fingerprint, num_places=num_places, accept_mismatch=accept_mismatch)
+    _warn(console, warning)
+    clips = [
+        Clip(clip_id, Path(clip_path))
+        for clip_id, clip_path in zip(manifest.table["clip_id"], manifest.table["path"], strict=True)
+    ]
+    todo = clips_to_do(clips, store, retry_failed=retry_failed)
+    console.print(f"face store {path}: {len(clips) - len(todo)} of {len(clips)} clips are done, {len(todo)} to do")
+    if todo:
+        # Clips that fail are listed as they fail, so that a long run can be judged while it goes on.
+        with store.writing(), WorkProgress(console, "extracting faces", "clips", len(todo)) as progress:
+
+            def on_clip(faces: ClipFaces) -> None:
+                progress.advance()
+                if faces.status != OK:
+                    console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}", markup=False)
+                for warning in faces.frames.warnings if faces.frames else ():
+                    console.print(f"  {faces.clip_id}: {warning}", markup=False)
+
+            if detector is None:
+                import_ready_crops(todo, store, on_clip=on_clip)
+            else:
+                frame_source = make_frame_source(console, gpu=has_gpu())
+                extract_clips(todo, frame_source, detector, config, store, on_clip=on_clip)
+    store.write_manifest(manifest.table)
+    _print_summary(store, manifest, console)
+    return store
+
+
+def default_store(manifest: Manifest, fingerprint: Fingerprint, num_places: int) -> Path:
+    """Return `stores/<data folder>-<hash>`: other data or other settings get another store."""
+    key = json.dumps([str(manifest.root.resolve()), fingerprint.preprocessing, num_places], sort_keys=True)
+    return Path("stores") / f"{manifest.root.resolve().name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def _warn(console: Console, warning: str) -> None:
+    if warning:
+        console.print(f"accepted: {warning}", style="yellow", markup=False)
+
+
+def _print_summary(store: FaceStore, manifest: Manifest, console: Console) -> None:
+    asked = set(manifest.table["clip_id"])
+    clips = [record for record in records(store.clips()) if record["clip_id"] in asked]
+    routes = Counter((clip["decoder"], clip["decoder_reason"]) for clip in clips if isinstance(clip["decoder"], str))
+    if routes:
+        rows = [[decoder, reason, count] for (decoder, reason), count in sorted(routes.items())]
+        print_table(console, "Where clips were decoded, and why", ["decoder", "reason", "clips"], rows)
+    tracks = [record for record in records(store.tracks()) if record["clip_id"] in asked]
+    statuses = Counter(clip["status"] for clip in clips)
+    faces = sum(int(sum(track["is_face"])) for track in tracks)
+    console.print(
+        f"{len(clips)} clips: "
+        + ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+        + f"; {len(tracks)} tracks, {faces} faces of {store.crop_size} px in {store.folder}"
+    )
+    bad = [clip for clip in clips if clip["status"] != OK]
+    for clip in bad[:10]:
+        console.print(f"  {clip['clip_id']}: {clip['status']}, {clip['reason']}", markup=False)
+    if len(bad) > 10:
+        console.print(f"  and {len(bad) - 10} more, in {store.folder / 'clips.parquet'}")
+    if statuses[FAILED]:
+        console.print("  failed clips are not tried again unless --retry-failed is given")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tfdfd prepare`."""
+    parser = argparse.ArgumentParser(prog="tfdfd prepare", description=__doc__)
+    add_store_flags(parser)
+    arguments = parser.parse_args(argv)
+    console = make_console()
+    import_tensorflow()
+    config = config_from_flags(ExtractionConfig, arguments)
+    manifest = load_manifest(data_folder(arguments.data))
+    print_manifest_notes(manifest, console)
+    prepare_store(
+        manifest,
+        arguments.store,
+        config,
+        console,
+        crop_margin=arguments.crop_margin,
+        retry_failed=arguments.retry_failed,
+        accept_mismatch=arguments.accept_mismatch,
+    )
+    return 0
+
+
+def print_manifest_notes(manifest: Manifest, console: Console) -> None:
+    """Print what was recognised, and the clips that are named but not there."""
+    labels = manifest.table["label"].value_counts()
+    console.print(
+        f"{manifest.root}: {manifest.layout}, {len(manifest.table)} clips "
+        f"({labels.get(0, 0)} real, {labels.get(1, 0)} fake)",
+        markup=False,
+    )
+    for name, listed in (("named but not there", manifest.missing), ("not named in the labels", manifest.unlisted)):
+        if listed:
+            console.print(f"{len(listed)} clips are {name}, the first: {listed[:3]}", style="yellow", markup=False)

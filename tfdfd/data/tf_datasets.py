@@ -1,0 +1,111 @@
+"""The tf.data twin of the DALI datasets: same elements, same order, same values, on any machine."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfdfd.data.face_datasets import FaceDatasets
+from tfdfd.data.rows import FaceRows, StripRows
+
+
+def training_dataset(
+    rows: FaceRows, *, crop_size: int, batch_size: int, device_id: int | None = None, num_threads: int = 2
+) -> tf.data.Dataset:
+    """Read faces in the order of the rows.
+
+    Args:
+        rows: the faces, a multiple of batch_size.
+        crop_size: side of a crop in the strips, in pixels.
+        batch_size: faces a batch, per replica.
+        device_id: ignored, tf.data has CPU kernels only; there because DALI decodes on GPUs.
+        num_threads: threads that read and decode.
+
+    Returns:
+        Elements as in `TrainingDataset`, one batch for each batch_size rows, then the end.
+    """
+    del device_id
+
+    def read_face(path, place, label, weight, clip_row, mirror):
+        strip = tf.io.read_file(path)
+        width = tf.io.extract_jpeg_shape(strip)[1]
+        with tf.control_dependencies(
+            [tf.Assert(tf.equal(width, crop_size), [path, "is a strip of another crop size:", width])]
+        ):
+            top = place * crop_size
+        # INTEGER_ACCURATE is what DALI's decoder does; TensorFlow's default differs by up to 4 levels.
+        crop = tf.image.decode_and_crop_jpeg(
+            strip,
+            tf.stack([top, 0, crop_size, crop_size]),
+            channels=3,
+            dct_method="INTEGER_ACCURATE",
+        )
+        crop = tf.ensure_shape(crop, [crop_size, crop_size, 3])
+        crop = tf.where(mirror > 0, tf.reverse(crop, axis=[1]), crop)
+        return crop, label, weight, clip_row
+
+    columns = (
+        tf.constant(list(rows.strip_paths), tf.string),
+        rows.places,
+        rows.labels,
+        rows.weights,
+        rows.clip_rows,
+        rows.mirror,
+    )
+    return _batches(columns, read_face, batch_size, num_threads)
+
+
+def evaluation_dataset(
+    rows: StripRows,
+    *,
+    crop_size: int,
+    num_places: int,
+    batch_size: int,
+    device_id: int | None = None,
+    num_threads: int = 2,
+) -> tf.data.Dataset:
+    """Read whole strips in the order of the rows.
+
+    Args:
+        rows: the strips, a multiple of batch_size.
+        crop_size: side of a crop in the strips, in pixels.
+        num_places: crops a strip.
+        batch_size: strips a batch, per replica.
+        device_id: ignored, as in `training_dataset`.
+        num_threads: threads that read and decode.
+
+    Returns:
+        Elements as in `EvaluationDataset`, one batch for each batch_size rows, then the end.
+    """
+    del device_id
+
+    def read_strip(path, is_face, strip_row):
+        strip = tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")
+        strip = tf.ensure_shape(strip, [num_places * crop_size, crop_size, 3])
+        crops = tf.reshape(strip, [num_places, crop_size, crop_size, 3])
+        return crops * tf.cast(is_face, tf.uint8)[:, None, None, None], is_face, strip_row
+
+    if rows.is_face.shape[1] != num_places:
+        raise ValueError(f"num_places must be that of the rows, {rows.is_face.shape[1]}, got {num_places}")
+    columns = (tf.constant(list(rows.strip_paths), tf.string), rows.is_face, rows.strip_rows)
+    return _batches(columns, read_strip, batch_size, num_threads)
+
+
+def _batches(columns: tuple, read_row, batch_size: int, num_threads: int) -> tf.data.Dataset:
+    if len(columns[0]) % batch_size:
+        raise ValueError(f"{len(columns[0])} rows do not fill whole batches of {batch_size}")
+    options = tf.data.Options()
+    options.deterministic = True
+    options.threading.private_threadpool_size = num_threads
+    # The rows are one replica's or worker's already: TensorFlow must not shard them again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    with tf.device("/CPU:0"):
+        return (
+            tf.data.Dataset.from_tensor_slices(columns)
+            .map(read_row, num_parallel_calls=num_threads)
+            .batch(batch_size, drop_remainder=True)
+            .prefetch(2)
+            .with_options(options)
+        )
+
+
+TF_DATASETS = FaceDatasets(name="tf.data", training=training_dataset, evaluation=evaluation_dataset, input_options=None)

@@ -1,0 +1,154 @@
+"""Clips to face store: takes a frame source and a detector, knows neither DALI nor MTCNN."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFaces, ClipFrames, Detections
+from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.data.store import FaceStore
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.faces.crops import crop_tracks
+from tfdfd.faces.tracking import link_tracks
+
+FRAME_RULE = "centres of equal segments"
+STRIP_CODEC = "jpeg 4:4:4 q95"
+
+
+class FrameSource(Protocol):
+    """Reads the chosen frames of clips; see `tfdfd.data.frame_source` and `pipelines.decode`."""
+
+    def read(self, clip_path: Path, num_places: int) -> ClipFrames:
+        """Return the chosen frames of one clip, or raise ClipError."""
+        ...
+
+    def iterate(self, clips: Iterable[Clip], num_places: int) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
+        """Return each clip with its frames or the reason why there are none, reading ahead."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds faces; a second detector is one more class like `tfdfd.faces.mtcnn.MTCNN`."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Name and settings, JSON-able: part of the fingerprint."""
+        ...
+
+    def __call__(self, frames: np.ndarray) -> list[Detections]:
+        """Return the faces of each frame; frames uint8 RGB, shape (n, height, width, 3)."""
+        ...
+
+
+def extraction_fingerprint(
+    config: ExtractionConfig, detector_settings: dict[str, Any], provenance: dict[str, Any]
+) -> Fingerprint:
+    """Return the fingerprint of crops made with these settings."""
+    return Fingerprint(
+        preprocessing={
+            "detector": detector_settings,
+            "margin": config.margin,
+            "alignment": "none",
+            "crop_size": config.crop_size,
+            "strip_codec": STRIP_CODEC,
+            "frame_rule": FRAME_RULE,
+        },
+        provenance=provenance,
+    )
+
+
+def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config: ExtractionConfig) -> ClipFaces:
+    """Find, link and crop the faces in the chosen frames of one clip.
+
+    Args:
+        clip_id: the clip.
+        frames: its chosen frames.
+        detector: from frames to detections.
+        config: places, crop size and margin.
+
+    Returns:
+        The tracks and crops, with status ok, or no_face.
+    """
+    detections = detector(frames.frames)
+    height, width = frames.frames.shape[1:3]
+    tracks = link_tracks(detections, frames.places, config.places, (height, width))
+    if not tracks:
+        reason = f"no face found in {len(frames.frames)} frames of {width} x {height}"
+        return ClipFaces(clip_id, NO_FACE, reason, frames=frames)
+    crops = crop_tracks(frames, tracks, config.crop_size, config.margin)
+    return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, frames=frames)
+
+
+def faces_of_clips(
+    clips: Iterable[Clip], frame_source: FrameSource, detector: Detector, config: ExtractionConfig
+) -> Iterator[tuple[Clip, ClipFaces]]:
+    """Return what is found in each clip, in order; the next clip is read while this one's faces are found."""
+    for clip, frames in frame_source.iterate(clips, config.places):
+        if isinstance(frames, ClipError):
+            yield clip, ClipFaces(clip.clip_id, FAILED, str(frames))
+        else:
+            yield clip, faces_of_frames(clip.clip_id, frames, detector, config)
+
+
+def extract_clip(clip: Clip, frame_source: FrameSource, detector: Detector, config: ExtractionConfig) -> ClipFaces:
+    """Turn one clip into crops; a clip that cannot be read gets the status failed and the reason."""
+    try:
+        frames = frame_source.read(clip.path, config.places)
+    except ClipError as error:
+        return ClipFaces(clip.clip_id, FAILED, str(error))
+    return faces_of_frames(clip.clip_id, frames, detector, config)
+
+
+def clips_to_do(clips: Iterable[Clip], store: FaceStore, *, retry_failed: bool) -> list[Clip]:
+    """Return the clips that the store does not hold yet, or holds from a file of another size."""
+    return [
+        clip
+        for clip in clips
+        if not store.holds(clip.clip_id, source_bytes=source_bytes(clip.path), retry_failed=retry_failed)
+    ]
+
+
+def source_bytes(path: Path) -> int:
+    """Return a file's size, -1 if it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def extract_clips(
+    clips: list[Clip],
+    frame_source: FrameSource,
+    detector: Detector,
+    config: ExtractionConfig,
+    store: FaceStore,
+    *,
+    on_clip: Callable[[ClipFaces], None],
+) -> Counter[str]:
+    """Extract clips into a store; one bad clip never stops the run.
+
+    Args:
+        clips: what to do.
+        frame_source: reads frames, one clip ahead.
+        detector: finds faces.
+        config: how crops are made.
+        store: where they go; the caller holds `store.writing()`.
+        on_clip: called after each clip, for progress.
+
+    Returns:
+        How many clips ended with each status.
+
+    Raises:
+        TfdfdError: if the store cannot be written; clips that are done are kept.
+    """
+    counts: Counter[str] = Counter()
+    for clip, faces in faces_of_clips(clips, frame_source, detector, config):
+        store.write(faces, source_bytes=source_bytes(clip.path))
+        counts[faces.status] += 1
+        on_clip(faces)
+    return counts

@@ -1,0 +1,35 @@
+"""How crops are made: the one place that names the defaults. Imports nothing heavy, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ExtractionConfig:
+    """How crops are made; flags are made from these fields."""
+
+    places: int = field(default=17, metadata={"help": "frames chosen of each clip, and places of a track"})
+    crop_size: int = field(
+        default=200, metadata={"help": "side of a stored crop in pixels, divisible by 8", "metavar": "PX"}
+    )
+    margin: float = field(
+        default=0.3,
+        metadata={
+            "help": "share of the face box's longer side that the square crop adds to it; negative cuts into the face"
+        },
+    )
+    min_face_share: float = field(
+        default=1 / 18,
+        metadata={"help": "smallest face that is looked for, as a share of the frame's shorter side"},
+    )
+
+    def __post_init__(self) -> None:
+        if self.places < 1:
+            raise ValueError(f"--places must be at least 1, got {self.places}")
+        if self.crop_size < 16 or self.crop_size % 8:
+            raise ValueError(f"--crop-size must be divisible by 8 and at least 16, got {self.crop_size}")
+        if not -0.9 <= self.margin <= 10:
+            raise ValueError(f"--margin must be in [-0.9, 10], got {self.margin}")
+        if not 0 < self.min_face_share <= 1:
+            raise ValueError(f"--min-face-share must be in (0, 1], got {self.min_face_share}")
