@@ -139,8 +139,9 @@ def test_a_full_disk_says_what_to_do_and_keeps_what_is_done(store, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(TfdfdError, match="no space left"), store.writing():
+    with store.writing():
         monkeypatch.setattr("os.fsync", full)
-        store.write(ok_faces("b"), source_bytes=1)
-    monkeypatch.undo()
+        with pytest.raises(TfdfdError, match="no space left"):
+            store.write(ok_faces("b"), source_bytes=1)
+        monkeypatch.undo()
     assert store.clips()["clip_id"].tolist() == ["a"]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from tfdfd.clip import TfdfdError
 
 T = TypeVar("T")
+_METAVARS = {int: "N", float: "X", str: "NAME"}
 
 
 def add_config_flags(parser: argparse.ArgumentParser, config: type, *, title: str) -> None:
@@ -38,7 +39,7 @@ def add_config_flags(parser: argparse.ArgumentParser, config: type, *, title: st
             type=hint,
             default=field.default,
             choices=sorted(choices) if choices else None,
-            metavar=None if choices else field.metadata.get("metavar", field.name.rsplit("_", 1)[-1].upper()),
+            metavar=None if choices else field.metadata.get("metavar", _METAVARS[hint]),
             help=help_text,
         )
 

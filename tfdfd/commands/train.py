@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import INPUTS, data_folder, has_gpu, make_datasets, make_frame_source, provenance
 from tfdfd.commands.prepare import add_store_flags, prepare_store, print_manifest_notes
+from tfdfd.data.atomic import write_atomically
 from tfdfd.data.manifest import Manifest, load_manifest
 from tfdfd.data.splits import TRAIN, VAL, Split, describe_split, split_manifest
 from tfdfd.data.tables import records, rows_where, values
@@ -37,10 +39,19 @@ DEMO = {
     "val_folders": "dfdc_train_part_1",
     "weights": "none",
     "crop_size": 96,
-    "epochs": 8,
+    "epochs": 6,
     "batch_size": 16,
+    "learning_rate": 1e-3,
+    # 13 steps an epoch: slower statistics would lag behind the weights and leave validation at chance.
+    "batchnorm_momentum": 0.8,
+    "patience": 6,
+    "plateau_patience": 6,
 }
 """What `--demo` sets; a flag given beside it still counts."""
+
+
+EXPORTED_FILE = "exported.json"
+"""In the run folder: which version holds its best epoch, so that the same command again exports nothing twice."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -87,6 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     strategy, devices = make_strategy(arguments.gpus, arguments.logical_cpus)
     console.print(devices)
+    try:
+        config.per_replica_batch(strategy.num_replicas_in_sync)
+    except ValueError as error:
+        raise TfdfdError(str(error)) from error
     if arguments.demo and arguments.data == DEMO["data"]:
         _render_demo(Path(DEMO["data"]), console)
     manifest = _load_manifest(arguments)
@@ -136,10 +151,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         fingerprint=fingerprint.preprocessing,
         console=console,
     )
-    exported = export_best(result, rule, fingerprint, split, config, output, manifest)
-    console.print(
-        f"exported {exported} (epoch {result.best_epoch}); run folder {run_folder}", style="bold", markup=False
-    )
+    exported = _already_exported(run_folder, result)
+    if exported is None:
+        exported = export_best(result, rule, fingerprint, split, config, output, manifest)
+        content = {"best_epoch": result.best_epoch, "best_value": result.best_value, "model": str(exported.resolve())}
+        write_atomically(run_folder / EXPORTED_FILE, json.dumps(content).encode())
+        console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold", markup=False)
+    else:
+        console.print(f"{exported} is already the best epoch of {run_folder}", markup=False)
     if arguments.demo and store is not None:
         _finish_demo(exported, split, store, console)
     _print_next(exported, arguments, manifest, console)
@@ -160,6 +179,17 @@ def _load_manifest(arguments: argparse.Namespace) -> Manifest:
             table=table, layout=layout, root=Path(store.fingerprint.provenance["source"]), is_faces=is_faces
         )
     return load_manifest(data_folder(arguments.data))
+
+
+def _already_exported(run_folder: Path, result: TrainResult) -> Path | None:
+    """Return the version that a run that has not moved since has already exported, if it is still there."""
+    try:
+        content = json.loads((run_folder / EXPORTED_FILE).read_text())
+    except FileNotFoundError:
+        return None
+    is_same = (content["best_epoch"], content["best_value"]) == (result.best_epoch, result.best_value)
+    exported = Path(content["model"])
+    return exported if is_same and (exported / "saved_model.pb").is_file() else None
 
 
 def store_sources(

@@ -11,7 +11,7 @@ class ExtractionConfig:
 
     places: int = field(default=17, metadata={"help": "frames chosen of each clip, and places of a track"})
     crop_size: int = field(
-        default=200, metadata={"help": "side of a stored crop in pixels, divisible by 8", "metavar": "PX"}
+        default=200, metadata={"help": "side of a stored crop in pixels, divisible by 8", "metavar": "PIXELS"}
     )
     margin: float = field(
         default=0.3,

@@ -1,0 +1,135 @@
+"""DALI graphs as tf.data datasets, one pipeline a replica."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import nvidia.dali.plugin.tf as dali_tf
+import tensorflow as tf
+from nvidia.dali.pipeline import Pipeline
+
+from pipelines import faces
+from tfdfd.data.face_datasets import FaceDatasets
+from tfdfd.data.rows import FaceRows, StripRows
+
+
+def training_dataset(
+    rows: FaceRows, *, crop_size: int, batch_size: int, device_id: int | None = None, num_threads: int = 2
+) -> tf.data.Dataset:
+    """Read faces in the order of the rows, endlessly: the caller counts `rows.num_steps`.
+
+    Args and Returns: as `TrainingDataset`.
+
+    Raises:
+        ValueError: if the rows do not fill whole batches.
+    """
+    rows.num_steps(batch_size)
+    specs = (
+        tf.TensorSpec([batch_size, crop_size, crop_size, 3], tf.uint8),
+        tf.TensorSpec([batch_size], tf.float32),
+        tf.TensorSpec([batch_size], tf.float32),
+        tf.TensorSpec([batch_size], tf.int32),
+    )
+    return _dataset(
+        lambda file_list: faces.training_pipeline(
+            rows,
+            file_list,
+            crop_size=crop_size,
+            batch_size=batch_size,
+            device_id=device_id,
+            num_threads=num_threads,
+        ),
+        specs,
+        batch_size=batch_size,
+        device_id=device_id,
+        num_threads=num_threads,
+    )
+
+
+def evaluation_dataset(
+    rows: StripRows,
+    *,
+    crop_size: int,
+    num_places: int,
+    batch_size: int,
+    device_id: int | None = None,
+    num_threads: int = 2,
+) -> tf.data.Dataset:
+    """Read whole strips in the order of the rows, endlessly: the caller counts `rows.num_steps`.
+
+    Args and Returns: as `EvaluationDataset`.
+
+    Raises:
+        ValueError: if the rows do not fill whole batches, or have another number of places.
+    """
+    rows.num_steps(batch_size)
+    specs = (
+        tf.TensorSpec([batch_size, num_places, crop_size, crop_size, 3], tf.uint8),
+        tf.TensorSpec([batch_size, num_places], tf.bool),
+        tf.TensorSpec([batch_size], tf.int32),
+    )
+    return _dataset(
+        lambda file_list: faces.evaluation_pipeline(
+            rows,
+            file_list,
+            crop_size=crop_size,
+            num_places=num_places,
+            batch_size=batch_size,
+            device_id=device_id,
+            num_threads=num_threads,
+        ),
+        specs,
+        batch_size=batch_size,
+        device_id=device_id,
+        num_threads=num_threads,
+    )
+
+
+def _dataset(
+    make_pipeline: Callable[[Path], Pipeline],
+    specs: tuple[tf.TensorSpec, ...],
+    *,
+    batch_size: int,
+    device_id: int | None,
+    num_threads: int,
+) -> tf.data.Dataset:
+    folder = tempfile.TemporaryDirectory(prefix="tfdfd-rows-")
+    pipeline = make_pipeline(Path(folder.name) / "rows.txt")
+    with tf.device(_device(device_id)):
+        dataset = dali_tf.DALIDataset(
+            pipeline=pipeline,
+            batch_size=batch_size,
+            num_threads=num_threads,
+            device_id=device_id,  # pyright: ignore[reportArgumentType]  None means the CPU
+            output_shapes=tuple(spec.shape for spec in specs),
+            output_dtypes=tuple(spec.dtype for spec in specs),
+            fail_on_device_mismatch=True,
+        )
+    # The reader opens its list when an iterator is made, so the file lives as long as the dataset.
+    weakref.finalize(dataset, folder.cleanup)
+    return cast(tf.data.Dataset, dataset)
+
+
+def _device(device_id: int | None) -> str:
+    if device_id is not None:
+        return f"/GPU:{device_id}"
+    # Inside a replica's device scope (one of several logical CPUs) the dataset belongs there.
+    here = tf.zeros([]).device
+    return here if "CPU" in here else "/CPU:0"
+
+
+DALI_DATASETS = FaceDatasets(
+    name="dali",
+    training=training_dataset,
+    evaluation=evaluation_dataset,
+    # A pipeline can be neither split nor moved between devices, so each replica makes and keeps its own.
+    input_options=tf.distribute.InputOptions(
+        experimental_fetch_to_device=False,
+        experimental_place_dataset_on_device=True,
+        experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
+    ),
+)

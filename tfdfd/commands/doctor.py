@@ -1,0 +1,246 @@
+"""`tfdfd doctor`: what this machine can do and, for everything missing, the command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tfdfd.commands.check import MISSING, OK, SET_UP, SET_UP_GPU, WARNING, Check, ask, version_of
+from tfdfd.commands.console import make_console
+
+_COLOURS = {OK: "green", WARNING: "yellow", MISSING: "red"}
+DALI_PACKAGE, PLUGIN_PACKAGE = "nvidia-dali-cuda120", "nvidia-dali-tf-plugin-cuda120"
+# FFmpeg's own `av1` decoder only drives hardware.
+DECODERS = {"H.264": ("h264",), "HEVC": ("hevc",), "VP9": ("vp9", "libvpx-vp9"), "AV1": ("libdav1d", "libaom-av1")}
+GET_GPU = f"with an NVIDIA card and its driver (nvidia-smi lists it): {SET_UP_GPU}"
+GIGABYTE = 1e9
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tfdfd doctor` and return its exit status."""
+    argparse.ArgumentParser(prog="tfdfd doctor", description=__doc__).parse_args(argv)
+    return run(make_console())
+
+
+def run(console: Console) -> int:
+    """Check the machine and print the table.
+
+    Args:
+        console: where to print.
+
+    Returns:
+        The exit status: 1 if anything is missing, else 0.
+    """
+    with console.status("looking at this machine (TensorFlow takes a few seconds to load)"):
+        checks = run_checks()
+    table = Table("piece", "state", "found", "to mend it", title="tfdfd doctor", box=box.SIMPLE_HEAD)
+    for check in checks:
+        state = f"[{_COLOURS[check.state]}]{check.state}[/]"
+        table.add_row(check.name, state, _plain(check.detail), _plain(check.mend))
+    console.print(table)
+    missing = [check.name for check in checks if check.state == MISSING]
+    console.print(f"Missing: {', '.join(missing)}." if missing else "Everything needed is here.")
+    return 1 if missing else 0
+
+
+def run_checks() -> list[Check]:
+    """Run every check, the slow ones side by side, and return them in the table's order."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return list(pool.map(lambda check: check(), CHECKS))
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")  # rich reads [brackets] as markup
+
+
+def _nvidia_gpus() -> list[str]:
+    answer = ask("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return [line.strip() for line in answer.text.splitlines() if line.strip()]
+
+
+def _is_dali_platform() -> bool:
+    return sys.platform == "linux" and platform.machine() == "x86_64"
+
+
+def check_python() -> Check:
+    """Python's version and where it runs from."""
+    detail = f"{platform.python_version()} at {sys.executable}"
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Check("Python", OK, detail)
+    return Check("Python", MISSING, f"{detail}; 3.11 to 3.13 is needed", f"PYTHON=python3.12 {SET_UP}")
+
+
+def check_machine() -> Check:
+    """Platform, cores, memory and disk."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    free = shutil.disk_usage(Path.cwd()).free / GIGABYTE
+    parts = [platform.platform(terse=True), platform.machine(), f"{cores} cores"]
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        parts.append(f"{os.sysconf('SC_PHYS_PAGES') * page / GIGABYTE:.0f} GB memory")
+        parts.append(f"{os.sysconf('SC_AVPHYS_PAGES') * page / GIGABYTE:.0f} GB of it free")
+    except (ValueError, OSError):
+        pass  # not every system counts them
+    detail = ", ".join([*parts, f"{free:.0f} GB disk free here"])
+    if free < 5:
+        return Check("machine", WARNING, detail, "free some disk: a store of 100,000 clips takes about 40 GB")
+    return Check("machine", OK, detail)
+
+
+def check_tensorflow() -> Check:
+    """Whether TensorFlow and Keras import, and their versions."""
+    answer = ask(sys.executable, "-c", _TENSORFLOW)
+    if answer.error:
+        return Check("TensorFlow", MISSING, answer.error, SET_UP)
+    found = json.loads(answer.text.splitlines()[-1])
+    return Check("TensorFlow", OK, f"{found['tensorflow']}, Keras {found['keras']}")
+
+
+_TENSORFLOW = (
+    "import json, keras, tensorflow as tf; print(json.dumps(dict(tensorflow=tf.__version__, "
+    "keras=keras.__version__, gpus=[g.name for g in tf.config.list_physical_devices('GPU')])))"
+)
+
+
+def check_gpus() -> Check:
+    """Whether TensorFlow sees the GPUs that the driver sees."""
+    cards = _nvidia_gpus()
+    if not cards:
+        return Check("GPUs", WARNING, "none: one CPU replica is used", GET_GPU)
+    answer = ask(sys.executable, "-c", _TENSORFLOW)
+    seen = json.loads(answer.text.splitlines()[-1])["gpus"] if answer.text else []
+    if len(seen) < len(cards):
+        return Check("GPUs", MISSING, f"the driver lists {cards}, TensorFlow sees {len(seen)}", SET_UP_GPU)
+    return Check("GPUs", OK, "; ".join(cards))
+
+
+def check_dali() -> Check:
+    """Whether DALI and its TensorFlow plugin import (in a process of their own)."""
+    name = "DALI"
+    if not _is_dali_platform():
+        detail = f"not made for {sys.platform} {platform.machine()}; the tf.data input path is used"
+        return Check(name, WARNING, detail, "use x86-64 Linux for the DALI path")
+    versions = f"{version_of(DALI_PACKAGE) or 'absent'}, TensorFlow plugin {version_of(PLUGIN_PACKAGE) or 'absent'}"
+    answer = ask(sys.executable, "-c", "import nvidia.dali, nvidia.dali.plugin.tf")
+    if answer.error:
+        return Check(name, MISSING, f"{versions}; {answer.error}", SET_UP)
+    return Check(name, OK, versions)
+
+
+def check_nvdec() -> Check:
+    """Whether the GPU can decode video: a card and the driver's decoding library."""
+    cards = _nvidia_gpus()
+    if not cards:
+        return Check("NVDEC", WARNING, "no GPU: PyAV decodes on the CPU", GET_GPU)
+    try:
+        ctypes.CDLL("libnvcuvid.so.1")
+    except OSError as error:
+        mend = "install the driver's libnvcuvid (in a container: NVIDIA_DRIVER_CAPABILITIES=compute,video,utility)"
+        return Check("NVDEC", MISSING, str(error), mend)
+    return Check("NVDEC", OK, "libnvcuvid.so.1 loads; what it cannot decode (4:4:4) goes to PyAV")
+
+
+def check_pyav() -> Check:
+    """Whether PyAV imports and brings the decoders of usual clips, and the demo's encoders."""
+    try:
+        import av
+    except (ImportError, OSError) as error:
+        return Check("PyAV", MISSING, str(error), SET_UP)
+    have = av.codecs_available
+    absent = [name for name, codecs in DECODERS.items() if not any(codec in have for codec in codecs)]
+    absent += [f"{codec} encoder (demo)" for codec in ("libx264", "aac") if codec not in have]
+    if absent:
+        return Check("PyAV", WARNING, f"{av.__version__} without {', '.join(absent)}", SET_UP)
+    return Check("PyAV", OK, f"{av.__version__}, decodes {', '.join(DECODERS)}; encodes H.264, AAC")
+
+
+def check_mtcnn() -> Check:
+    """Whether the mtcnn package and the weights inside it are there."""
+    try:
+        spec = importlib.util.find_spec("mtcnn")
+    except (ImportError, ValueError) as error:
+        return Check("MTCNN weights", MISSING, str(error), SET_UP)
+    places = spec.submodule_search_locations if spec else None
+    if not places:
+        return Check("MTCNN weights", MISSING, "the mtcnn package is not installed", SET_UP)
+    weights = {path.stem for place in places for path in Path(place).rglob("*.lz4")}
+    absent = sorted({"pnet", "rnet", "onet"} - weights)
+    if absent:
+        return Check("MTCNN weights", MISSING, f"{places[0]} has no weights of {absent}", SET_UP)
+    return Check("MTCNN weights", OK, f"mtcnn {version_of('mtcnn')}: pnet, rnet, onet")
+
+
+def check_keras_cv() -> Check:
+    """Whether keras-cv is installed (not imported: that takes seconds)."""
+    version = version_of("keras-cv")
+    return Check("keras-cv", OK, version) if version else Check("keras-cv", MISSING, "not installed", SET_UP)
+
+
+def check_imagenet_weights() -> Check:
+    """Whether Keras already holds the ImageNet weights of Xception, or would download them."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    file = home / "models" / "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    if file.is_file():
+        return Check("ImageNet weights", OK, str(file))
+    detail = "not here yet: --weights imagenet downloads them (84 MB)"
+    mend = "run_train.py --weights FILE without a network, or --weights none"
+    return Check("ImageNet weights", WARNING, detail, mend)
+
+
+def check_pipelines() -> Check:
+    """Whether `import pipelines` finds ours: the name is a common one."""
+    import tfdfd
+
+    ours = Path(tfdfd.__file__).resolve().parent.parent / "pipelines"
+    try:
+        spec = importlib.util.find_spec("pipelines")
+    except (ImportError, ValueError) as error:
+        return Check("pipelines", MISSING, str(error), SET_UP)
+    if spec is None:
+        return Check("pipelines", MISSING, "not importable", SET_UP)
+    places = [Path(place).resolve() for place in spec.submodule_search_locations or []]
+    if ours in places:
+        return Check("pipelines", OK, str(ours))
+    found = spec.origin or places
+    mend = "run from the project's folder, in its own .venv; unset PYTHONPATH"
+    return Check("pipelines", MISSING, f"another package of that name shadows ours: {found}", mend)
+
+
+def check_data_folder() -> Check:
+    """Whether there is a default data folder: $TFDFD_DATA, then ./data."""
+    given = os.environ.get("TFDFD_DATA", "")
+    folder = Path(given) if given else Path("data")
+    mend = "export TFDFD_DATA=DIR, or --data DIR, or --demo"
+    if folder.is_dir():
+        return Check("data folder", OK, f"{folder.resolve()}{' ($TFDFD_DATA)' if given else ''}")
+    detail = f"$TFDFD_DATA is {given}, not a folder" if given else "$TFDFD_DATA is not set and there is no ./data"
+    return Check("data folder", WARNING, detail, mend)
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    check_python,
+    check_machine,
+    check_tensorflow,
+    check_gpus,
+    check_dali,
+    check_nvdec,
+    check_pyav,
+    check_mtcnn,
+    check_keras_cv,
+    check_imagenet_weights,
+    check_pipelines,
+    check_data_folder,
+)
