@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError, Track
@@ -145,3 +146,10 @@ def test_a_full_disk_says_what_to_do_and_keeps_what_is_done(store, monkeypatch):
             store.write(ok_faces("b"), source_bytes=1)
         monkeypatch.undo()
     assert store.clips()["clip_id"].tolist() == ["a"]
+
+
+def test_the_labels_of_a_part_do_not_displace_those_of_the_rest(store):
+    labels = pd.DataFrame({"clip_id": ["b", "a"], "label": [1, 0]})
+    store.write_manifest(labels)
+    store.write_manifest(labels[labels["clip_id"] == "b"].assign(label=0))
+    assert store.manifest().to_dict("list") == {"clip_id": ["a", "b"], "label": [0, 0]}

@@ -45,9 +45,11 @@ def data_folder(given: str | None) -> Path:
 def dali_problem() -> str:
     """Return why DALI cannot be used on this machine, or an empty string if it can."""
     try:
-        import nvidia.dali
-        import nvidia.dali.plugin.tf  # noqa: F401
+        import pipelines.dataset
+        import pipelines.decode  # noqa: F401
     except (ImportError, OSError) as error:
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("nvidia"):
+            raise  # something of ours is missing, not DALI
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return ""
 

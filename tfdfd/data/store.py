@@ -220,9 +220,16 @@ class FaceStore:
         return pd.read_parquet(self.folder / name)
 
     def write_manifest(self, table: pd.DataFrame) -> None:
-        """Keep the labels beside the strips, so that a store can be trained on where the clips are not."""
+        """Keep the labels beside the strips, so that a store can be trained on where the clips are not.
+
+        Args:
+            table: the clips of this run; what the store knew of others stays.
+        """
+        path = self.folder / "manifest.parquet"
+        if path.is_file():
+            table = pd.concat([table, pd.read_parquet(path)]).drop_duplicates("clip_id")
         with explain_write_errors(self.folder):
-            write_parquet(self.folder / "manifest.parquet", table)
+            write_parquet(path, table.sort_values("clip_id", ignore_index=True))
 
     def manifest(self) -> pd.DataFrame:
         """Return the manifest that the store was prepared from.
