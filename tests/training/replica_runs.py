@@ -20,21 +20,25 @@ from tfdfd.training.strategy import make_strategy
 
 
 def xception_run(strategy: tf.distribute.Strategy, run_folder: Path, weights: str) -> None:
-    """Ten batches of eight faces of 71 px, BatchNorm fixed, SGD, no dropout."""
+    """Ten batches of eight pictures of 71 px, BatchNorm fixed, plain SGD, no dropout.
+
+    Sums in another order differ by 1e-8 after one step. Training amplifies that: at a rate of 0.01 with momentum,
+    on labels that cannot be learned, to 1e-2 after ten. So the rate is small and the label is in the picture.
+    """
     size, batch = 71, 8
     with strategy.scope():
         model = build_face_classifier(
             backbone="xception", crop_size=size, weights=weights, dropout=0.0, batchnorm="frozen"
         )
-        optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+        optimizer = keras.optimizers.SGD(1e-3)
         optimizer.build(model.trainable_variables)
     step = make_train_step(model, optimizer, strategy, batch)
     part = batch // strategy.num_replicas_in_sync
     before = [variable.numpy() for variable in model.variables]
     for number in range(10):
         rng = np.random.default_rng(number)
-        crops = rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-        labels = rng.integers(0, 2, batch).astype(np.float32)
+        labels = (np.arange(batch) % 2).astype(np.float32)
+        crops = (rng.integers(0, 160, (batch, size, size, 3)) + 90 * labels[:, None, None, None]).astype(np.uint8)
         arrays = (crops, labels, np.linspace(0.5, 1.5, batch, dtype=np.float32), np.arange(batch, dtype=np.int32))
 
         def share(context: tf.distribute.ReplicaContext, array: np.ndarray) -> tf.Tensor:

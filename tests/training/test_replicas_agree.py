@@ -57,6 +57,6 @@ def test_xception_with_fixed_batchnorm_ends_alike(tmp_path: Path, test_data: Pat
     weights = str(test_data / "weights" / "xception_imagenet_notop.weights.h5")
     one = run(tmp_path, "xception", 1, weights)
     two = run(tmp_path, "xception", 2, weights)
-    assert one.pop("moved") > 1e-3
+    assert one.pop("moved") > 1e-4
     two.pop("moved")
     assert largest_difference(one, two) < 1e-5

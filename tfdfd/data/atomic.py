@@ -44,7 +44,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
             free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
             raise TfdfdError(
                 f"no space left while writing to {folder} ({free / 2**20:.0f} MiB free): free some space and run the "
-                "same command again; the clips that are done are kept"
+                "same command again; what is done is kept"
             ) from error
         raise TfdfdError(
             f"cannot write to {folder}: {error.strerror or error} ({error.filename}); give a folder that can be written"

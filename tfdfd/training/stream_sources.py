@@ -44,7 +44,8 @@ class FaceStreamSource:
             tf.TensorSpec([batch], tf.float32),
             tf.TensorSpec([batch], tf.int32),
         )
-        return _Distributed(lambda: self.stream.batches(epoch), signature, self.strategy, skip_steps)
+        steps = (skip_steps, self.num_steps(epoch))
+        return _Distributed(lambda: self.stream.batches(epoch), signature, self.strategy, steps)
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,25 @@ class TrackStreamSource:
             tf.TensorSpec([batch, config.places], tf.bool),
             tf.TensorSpec([batch], tf.int32),
         )
-        return _Distributed(lambda: self.stream.batches(batch), signature, self.strategy, 0)
+        return _Distributed(lambda: self.stream.batches(batch), signature, self.strategy, (0, self.num_steps))
 
 
 class _Distributed:
-    """Global batches of a Python generator, divided among the replicas; its errors arrive as they were raised."""
+    """Global batches of a Python generator, divided among the replicas; its errors arrive as they were raised.
+
+    Args:
+        batches: makes the generator, which may never end.
+        signature: of a global batch.
+        strategy: whose replicas share it.
+        steps: first batch that is used, and the end: nothing is decoded beyond it.
+    """
 
     def __init__(
         self,
         batches: Callable[[], Iterator[tuple[np.ndarray, ...]]],
         signature: tuple[tf.TensorSpec, ...],
         strategy: tf.distribute.Strategy,
-        skip_steps: int,
+        steps: tuple[int, int],
     ) -> None:
         self._error: TfdfdError | None = None
 
@@ -112,7 +120,8 @@ class _Distributed:
                 self._error = error
                 raise
 
-        dataset = tf.data.Dataset.from_generator(watched, output_signature=signature).skip(skip_steps)
+        first, end = steps
+        dataset = tf.data.Dataset.from_generator(watched, output_signature=signature).take(end).skip(first)
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         # Decoding and detection of the next batches go on while the network works on this one.

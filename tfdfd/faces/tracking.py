@@ -1,0 +1,151 @@
+"""Tracks: which detections of a clip's frames belong to the same person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from tfdfd.clip import Detections, Track
+from tfdfd.faces.boxes import centres_xy, iou, overlap_of_smaller, sides
+
+_SAME_FACE_OVERLAP = 0.5
+"""Two boxes of one frame that share more of the smaller one show one face."""
+_MAX_SHIFT = 3.0
+"""Face sides that a person moves at most from one place to the next; half as far again for each place missed."""
+_MAX_MISSED = 4
+"""Missed places after which the allowed shift grows no further."""
+_MAX_SHIFT_OF_FRAME = 0.5
+"""Share of the frame's longer side that no person moves between two detections."""
+_MAX_GROWTH = 2.0
+"""Times that a face grows or shrinks at most between two detections."""
+_MIN_FACES = 2
+"""Faces of a track that is kept beside a better one, in clips of at least _MIN_FRAMES_TO_JUDGE frames."""
+_MIN_FRAMES_TO_JUDGE = 4
+_MIN_MEAN_CONFIDENCE = 0.9
+"""Mean confidence of a track that is kept beside a better one."""
+
+
+def link_tracks(
+    detections: Sequence[Detections], places: np.ndarray, num_places: int, frame_size: tuple[int, int]
+) -> tuple[Track, ...]:
+    """Link the detections of a clip's frames into tracks, one a person.
+
+    Frame by frame, tracks and detections are paired so that the sum of their distances is smallest: the
+    distance of the centres in face sides, plus how far the sides differ, less the overlap. A pair further
+    apart than a person moves is never made; a track without a detection waits, however long, so gaps are
+    bridged. In one frame a track takes one detection, and boxes that mostly cover each other count as one face.
+
+    False positives go by two rules, both only where a better track remains: a track of a single face in a
+    clip of at least four frames, and a track whose mean confidence is below 0.9. A clip in which anything was
+    found keeps at least its main track.
+
+    Args:
+        detections: the faces of each frame that was read, in playing order.
+        places: int, shape (len(detections),), ascending: the place that each frame fills.
+        num_places: places of a track.
+        frame_size: height and width of the frames in pixels.
+
+    Returns:
+        The tracks, the main one (greatest sum of face sides: often seen and large) first; empty if there is
+        no face. The same detections always give the same tracks.
+
+    Raises:
+        ValueError: if places do not fit detections or num_places.
+    """
+    places = np.asarray(places)
+    if len(places) != len(detections):
+        raise ValueError(f"got {len(places)} places for the detections of {len(detections)} frames")
+    if len(places) and (places[0] < 0 or places[-1] >= num_places or (np.diff(places) <= 0).any()):
+        raise ValueError(f"places must ascend within [0, {num_places}), got {places.tolist()}")
+
+    open_tracks: list[_OpenTrack] = []
+    for place, found in zip(places.tolist(), detections, strict=True):
+        faces = _one_detection_a_face(found)
+        partners = _pair(open_tracks, found.boxes_xyxy[faces], place, max(frame_size))
+        for face, partner in zip(faces, partners, strict=True):
+            if partner is None:
+                partner = _OpenTrack()
+                open_tracks.append(partner)
+            partner.add(place, found, face)
+
+    tracks = sorted((track.finish(num_places) for track in open_tracks), key=_rank)
+    min_faces = _MIN_FACES if len(detections) >= _MIN_FRAMES_TO_JUDGE else 1
+    kept = [
+        track for track in tracks if track.num_faces >= min_faces and _mean_confidence(track) >= _MIN_MEAN_CONFIDENCE
+    ]
+    return tuple(kept or tracks[:1])
+
+
+class _OpenTrack:
+    """A track while it is being linked."""
+
+    def __init__(self) -> None:
+        self.places: list[int] = []
+        self.boxes: list[np.ndarray] = []
+        self.landmarks: list[np.ndarray] = []
+        self.confidences: list[float] = []
+
+    def add(self, place: int, detections: Detections, face: int) -> None:
+        self.places.append(place)
+        self.boxes.append(detections.boxes_xyxy[face])
+        self.landmarks.append(detections.landmarks_xy[face])
+        self.confidences.append(float(detections.confidences[face]))
+
+    def finish(self, num_places: int) -> Track:
+        is_face = np.zeros(num_places, np.bool_)
+        boxes = np.zeros((num_places, 4), np.float32)
+        landmarks = np.zeros((num_places, 5, 2), np.float32)
+        confidences = np.zeros(num_places, np.float32)
+        is_face[self.places] = True
+        boxes[self.places] = self.boxes
+        landmarks[self.places] = self.landmarks
+        confidences[self.places] = self.confidences
+        return Track(is_face, boxes, landmarks, confidences)
+
+
+def _one_detection_a_face(detections: Detections) -> list[int]:
+    """Return the detections of one frame, most confident first, less those that mostly cover a better one."""
+    order = np.argsort(-detections.confidences, kind="stable").tolist()
+    overlaps = overlap_of_smaller(detections.boxes_xyxy, detections.boxes_xyxy)
+    chosen: list[int] = []
+    for face in order:
+        if all(overlaps[face, other] <= _SAME_FACE_OVERLAP for other in chosen):
+            chosen.append(face)
+    return chosen
+
+
+def _pair(tracks: list[_OpenTrack], boxes: np.ndarray, place: int, longer_side: int) -> list[_OpenTrack | None]:
+    """Return the track that each box of a frame continues, None where it starts one."""
+    if not tracks or not len(boxes):
+        return [None] * len(boxes)
+    last = np.stack([track.boxes[-1] for track in tracks])
+    missed = np.array([place - track.places[-1] - 1 for track in tracks])
+    old_sides, new_sides = sides(last)[:, None], sides(boxes)[None, :]
+    mean_sides = np.maximum((old_sides + new_sides) / 2, 1e-6)
+    pixels = np.linalg.norm(centres_xy(last)[:, None] - centres_xy(boxes)[None, :], axis=2)
+    growth = np.abs(np.log(np.maximum(new_sides, 1e-6) / np.maximum(old_sides, 1e-6)))
+    reach = _MAX_SHIFT * (1 + 0.5 * np.minimum(missed, _MAX_MISSED))[:, None] * mean_sides
+    reach = np.minimum(reach, _MAX_SHIFT_OF_FRAME * longer_side)
+    possible = (pixels <= reach) & (growth <= np.log(_MAX_GROWTH))
+    cost = pixels / mean_sides + growth - iou(last, boxes)
+
+    # A track may also stay unpaired, at a cost above that of any possible pair, so pairs come first.
+    apart = 1e3
+    alone = np.full((len(tracks), len(tracks)), apart)
+    cost = np.concatenate([np.where(possible, cost, 2 * apart), alone], axis=1)
+    partners: list[_OpenTrack | None] = [None] * len(boxes)
+    for row, column in zip(*linear_sum_assignment(cost), strict=True):
+        if column < len(boxes) and possible[row, column]:
+            partners[column] = tracks[row]
+    return partners
+
+
+def _mean_confidence(track: Track) -> float:
+    return float(track.confidences[track.is_face].mean())
+
+
+def _rank(track: Track) -> tuple[float, ...]:
+    first = int(np.flatnonzero(track.is_face)[0])
+    return (-float(sides(track.boxes_xyxy[track.is_face]).sum()), first, *track.boxes_xyxy[first].tolist())

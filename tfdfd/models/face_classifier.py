@@ -1,0 +1,117 @@
+"""The face classifier: uint8 crops in, one logit a crop out, with all preprocessing inside."""
+
+from __future__ import annotations
+
+import keras
+
+from tfdfd.clip import TfdfdError
+from tfdfd.models import BACKBONES
+from tfdfd.models.resizing import SquareResizing
+from tfdfd.models.weights import load_imagenet, load_weights_file
+
+BATCHNORM_CHOICES = {
+    "per_replica": "each replica normalises with the statistics of its own faces",
+    "synchronized": "all replicas share the statistics of the global batch",
+    "frozen": "the statistics and scales that the weights came with, never changed",
+}
+"""How BatchNorm works during training."""
+
+PRETRAINED_MOMENTUM, SCRATCH_MOMENTUM = 0.99, 0.9
+"""BatchNorm momentum: Keras's own for pretrained statistics; from scratch on little data 0.99 leaves them so far
+behind that validation stays at chance."""
+
+
+def build_face_classifier(
+    *,
+    backbone: str,
+    crop_size: int,
+    input_size: int | None = None,
+    weights: str = "imagenet",
+    dropout: float = 0.3,
+    batchnorm: str = "per_replica",
+    batchnorm_momentum: float | None = None,
+    dtype_policy: str = "float32",
+    seed: int = 0,
+) -> keras.Model:
+    """Build a classifier of faces.
+
+    Args:
+        backbone: one of BACKBONES.
+        crop_size: side of the crops in pixels.
+        input_size: side that the network sees in pixels; crops are resized to it. None for crop_size.
+        weights: `imagenet` (downloads), `none` (random), or a file: weights of the backbone without its top, or of
+            a whole classifier of the same kind.
+        dropout: share of the features that training drops, in [0, 1).
+        batchnorm: one of BATCHNORM_CHOICES.
+        batchnorm_momentum: in (0, 1); None for 0.99, or 0.9 where the weights are `none`.
+        dtype_policy: `float32` or `mixed_float16`; weights, preprocessing and logits are float32 in both.
+        seed: of dropout and of the random weights.
+
+    Returns:
+        uint8 [batch, crop_size, crop_size, 3] -> float32 logits [batch, 1]; above 0 is fake.
+
+    Raises:
+        TfdfdError: for an unknown choice, a size that the backbone does not take, ImageNet weights that cannot be
+            downloaded, or a file that is not weights of this network.
+    """
+    for name, value, choices in (
+        ("backbone", backbone, BACKBONES),
+        ("batchnorm", batchnorm, BATCHNORM_CHOICES),
+    ):
+        if value not in choices:
+            raise TfdfdError(f"{name} must be one of {sorted(choices)}, got {value!r}")
+    chosen = BACKBONES[backbone]
+    size = input_size or crop_size
+    if size < chosen.min_input_size:
+        raise TfdfdError(
+            f"{backbone} takes faces of at least {chosen.min_input_size} px, got {size}: "
+            f"give --input-size {chosen.min_input_size} or more"
+        )
+    keras.utils.set_random_seed(seed)  # Keras's own layers draw their first weights from the global state
+    with _policy(dtype_policy):
+        network = load_imagenet(chosen, size) if weights == "imagenet" else chosen.build(size, None)
+        crops = keras.Input((crop_size, crop_size, 3), dtype="uint8", name="crops")
+        pixels = keras.layers.Rescaling(1.0, dtype="float32", name="pixels")(crops)
+        if size != crop_size:
+            pixels = SquareResizing(size_in=crop_size, size_out=size, name="resizing")(pixels)
+        features = network(chosen.preprocess()(pixels))
+        features = keras.layers.Dropout(dropout, seed=seed, name="dropout")(features)
+        # In float32: a float16 logit above 11 is already a probability of 1 and a loss without a gradient.
+        logits = keras.layers.Dense(1, dtype="float32", name="logit")(features)
+        classifier = keras.Model(crops, logits, name="face_classifier")
+    if weights not in ("imagenet", "none"):
+        load_weights_file(classifier, network, weights)
+    if batchnorm_momentum is None:
+        batchnorm_momentum = SCRATCH_MOMENTUM if weights == "none" else PRETRAINED_MOMENTUM
+    set_batchnorm(network, batchnorm, batchnorm_momentum)
+    return classifier
+
+
+def set_batchnorm(network: keras.Model, mode: str, momentum: float) -> None:
+    """Set how every BatchNorm layer of a network works during training.
+
+    Args:
+        network: changed in place, before its training step is traced.
+        mode: one of BATCHNORM_CHOICES.
+        momentum: share of the old statistics that one step keeps, in (0, 1).
+    """
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum
+            layer.synchronized = mode == "synchronized"
+            # `network(x, training=False)` would be ignored inside a training step of Keras 3; this is not.
+            layer.trainable = mode != "frozen"
+
+
+class _policy:
+    """Set the global dtype policy for a while: keras.applications takes no dtype."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        keras.config.set_dtype_policy(self._before)

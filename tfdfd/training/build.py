@@ -1,0 +1,55 @@
+"""From the settings to the network and its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from tfdfd.models.face_classifier import build_face_classifier
+from tfdfd.training.config import TrainConfig
+
+ModelBuilder = Callable[[str], keras.Model]
+"""Called with the dtype policy, in the strategy's scope: uint8 crops [n, size, size, 3] -> float32 logits [n, 1]."""
+
+SGD_MOMENTUM = 0.9
+
+
+def classifier_builder(config: TrainConfig, crop_size: int) -> ModelBuilder:
+    """Return what `train` builds its face classifier with.
+
+    Args:
+        config: the settings.
+        crop_size: side of the crops in pixels.
+    """
+
+    def build(dtype_policy: str) -> keras.Model:
+        return build_face_classifier(
+            backbone=config.backbone,
+            crop_size=crop_size,
+            input_size=config.input_size,
+            weights=config.weights,
+            dropout=config.dropout,
+            batchnorm=config.batchnorm,
+            batchnorm_momentum=config.batchnorm_momentum,
+            dtype_policy=dtype_policy,
+            seed=config.seed,
+        )
+
+    return build
+
+
+def build_optimizer(config: TrainConfig, dtype_policy: str) -> keras.optimizers.Optimizer:
+    """Build the optimizer, with loss scaling where gradients are float16.
+
+    Args:
+        config: the settings.
+        dtype_policy: `float32` or `mixed_float16`.
+    """
+    if config.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(config.learning_rate)
+    else:
+        optimizer = keras.optimizers.SGD(config.learning_rate, momentum=SGD_MOMENTUM)
+    if dtype_policy == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

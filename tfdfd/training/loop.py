@@ -1,0 +1,255 @@
+"""The epoch loop, from the first step to the best checkpoint."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from rich.console import Console
+
+from tfdfd.clip import TfdfdError
+from tfdfd.data.atomic import explain_write_errors
+from tfdfd.training.build import ModelBuilder, build_optimizer
+from tfdfd.training.callbacks import RunCallbacks, is_out_of_patience
+from tfdfd.training.config import TrainConfig
+from tfdfd.training.metrics import MONITOR, ScoreClips, validation_figures
+from tfdfd.training.progress import EpochProgress
+from tfdfd.training.record import write_config
+from tfdfd.training.sources import TrainingSource, ValidationSource
+from tfdfd.training.state import STATE_FILE, TrainState, load_state, save_state
+from tfdfd.training.step import average_over_replicas, make_score_step, make_train_step
+from tfdfd.training.strategy import uses_gpus
+
+BEST_WEIGHTS_FILE = "best.weights.h5"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run has come to."""
+
+    best_epoch: int
+    """From 1."""
+    best_value: float
+    """Validation clip log loss of the best epoch."""
+    best_figures: dict[str, float]
+    """The row of history of the best epoch."""
+    history: pd.DataFrame = field(repr=False)
+    """One row an epoch: epoch (from 1), loss, accuracy, learning_rate, seconds and the figures of validation."""
+    best_weights: Path
+    """Weights file of the best epoch."""
+    ending: str
+    """Why the run ended, for a person."""
+
+
+def train(
+    *,
+    model_builder: ModelBuilder,
+    config: TrainConfig,
+    training: TrainingSource,
+    validation: ValidationSource,
+    strategy: tf.distribute.Strategy,
+    run_folder: Path,
+    score_clips: ScoreClips,
+    fingerprint: dict[str, Any],
+    console: Console,
+) -> TrainResult:
+    """Train, or go on with the run that the folder holds.
+
+    Args:
+        model_builder: makes the classifier; `build.classifier_builder`.
+        config: the settings.
+        training: the faces to train on.
+        validation: the tracks to score after each epoch.
+        strategy: runs the steps; made before anything else uses TensorFlow.
+        run_folder: gets config.json, history.csv, tensorboard/, best.weights.h5 and state.npz.
+        score_clips: the scoring rule.
+        fingerprint: the preprocessing of the crops, JSON-able; a run is only resumed on the same.
+        console: shows progress.
+
+    Returns:
+        The best epoch and its weights file.
+
+    Raises:
+        TfdfdError: if the batch does not divide among the replicas, the run in the folder was begun otherwise, the
+            loss is not finite, or a file cannot be written.
+    """
+    try:
+        config.per_replica_batch(strategy.num_replicas_in_sync)
+    except ValueError as error:
+        raise TfdfdError(str(error)) from error
+    with explain_write_errors(run_folder):
+        run_folder.mkdir(parents=True, exist_ok=True)
+
+    keras.utils.set_random_seed(config.seed)
+    policy = config.dtype_policy(on_gpus=uses_gpus(strategy))
+    with strategy.scope():
+        model = model_builder(policy)
+        optimizer = build_optimizer(config, policy)
+        optimizer.build(model.trainable_variables)
+
+    identity = {
+        "settings": config.fixed_settings(),
+        "precision": policy,
+        "fingerprint": fingerprint,
+        "training": training.identity,
+        "validation": validation.identity,
+    }
+    state = load_state(run_folder, identity, model, optimizer, strategy)
+    if state is not None and (ending := _why_finished(state, config)):
+        console.print(f"nothing to train in {run_folder}: {ending}", markup=False)
+        return _result(state, run_folder, ending)
+    if state is not None:
+        console.print(f"going on in {run_folder} after {state.epoch} epochs and {state.step} steps", markup=False)
+    else:
+        state = TrainState(identity)
+    write_config(run_folder, config, identity, strategy)
+
+    train_step = make_train_step(model, optimizer, strategy, config.batch_size)
+    score_step = make_score_step(model, strategy)
+    callbacks = RunCallbacks(config, run_folder, optimizer)
+    callbacks.begin(state)
+
+    def save() -> None:
+        state.callbacks = callbacks.counters()
+        save_state(run_folder, state, model, optimizer, strategy)
+
+    while not (ending := _why_finished(state, config)):
+        epoch, began = state.epoch + 1, time.monotonic()
+        callbacks.begin_epoch(epoch)
+        _train_epoch(state, config, training, train_step, save, console)
+        average_over_replicas(model, strategy)
+        weighted_loss, weight, faces, right = state.totals
+        figures = {"loss": weighted_loss / weight, "accuracy": right / faces}
+        figures |= _validate(state, config, validation, score_step, score_clips, console)
+        state.stopped_early = callbacks.end_epoch(epoch, figures)
+        figures = {name: float(value) for name, value in figures.items()}
+        state.history.append({"epoch": epoch, **figures, "seconds": time.monotonic() - began})
+        is_best = state.best_value is None or figures[MONITOR] < state.best_value
+        if is_best:
+            # Weights before the state: a kill in between repeats the end of this epoch, and this file with it.
+            _save_best(model, run_folder)
+            state.best_value, state.best_epoch = figures[MONITOR], epoch
+        state.epoch, state.step, state.totals = epoch, 0, [0.0] * 4
+        save()
+        console.print(_epoch_line(state.history[-1], config, is_best), highlight=False)
+
+    callbacks.end()
+    console.print(f"{ending}; best: epoch {state.best_epoch}, validation clip log loss {state.best_value:.4f}")
+    return _result(state, run_folder, ending)
+
+
+def _train_epoch(
+    state: TrainState,
+    config: TrainConfig,
+    training: TrainingSource,
+    train_step: Any,
+    save: Any,
+    console: Console,
+) -> None:
+    num_steps = training.num_steps(state.epoch)
+    if state.step >= num_steps:  # killed during validation
+        return
+    label = f"epoch {state.epoch + 1}/{config.epochs}"
+    batches = training.iterator(state.epoch, state.step)
+    totals = tf.constant(state.totals, tf.float64)
+    saved = time.monotonic()
+    with EpochProgress(console, label, num_steps, state.step, config.batch_size) as progress:
+        for step in range(state.step + 1, num_steps + 1):
+            totals = totals + train_step(next(batches))
+            is_save_due = time.monotonic() - saved >= 60 * config.checkpoint_minutes and step < num_steps
+            if is_save_due or progress.is_due or step == num_steps:
+                # The one place that waits for the device.
+                state.step, state.totals = step, totals.numpy().tolist()
+                _check_loss(state, config)
+                progress.show(step, state.totals[0] / max(state.totals[1], 1e-9))
+            if is_save_due:
+                save()
+                saved = time.monotonic()
+
+
+def _validate(
+    state: TrainState,
+    config: TrainConfig,
+    validation: ValidationSource,
+    score_step: Any,
+    score_clips: ScoreClips,
+    console: Console,
+) -> dict[str, float]:
+    clip_rows = validation.clip_rows
+    probabilities = is_face = None
+    seen = np.zeros(len(clip_rows), bool)
+    batches = validation.iterator()
+    with EpochProgress(console, "validating", validation.num_steps, 0, config.batch_size) as progress:
+        for step in range(1, validation.num_steps + 1):
+            scores, faces, rows = (value.numpy() for value in score_step(next(batches)))
+            if probabilities is None or is_face is None:
+                probabilities = np.zeros((len(clip_rows), scores.shape[1]), np.float32)
+                is_face = np.zeros(probabilities.shape, bool)
+            is_track = rows >= 0
+            probabilities[rows[is_track]] = scores[is_track]
+            is_face[rows[is_track]] = faces[is_track]
+            seen[rows[is_track]] = True
+            if progress.is_due:
+                progress.show(step, None)
+    if probabilities is None or is_face is None or not seen.all():
+        raise TfdfdError(f"validation gave scores for {int(seen.sum())} of {len(seen)} tracks")
+    if not np.isfinite(probabilities[is_face]).all():
+        raise TfdfdError(
+            f"the network gives scores that are not finite after epoch {state.epoch + 1}: "
+            f"lower --learning-rate (now {config.learning_rate:g}) and start in a new run folder"
+        )
+    return validation_figures(probabilities, is_face, clip_rows, validation.clip_labels, score_clips)
+
+
+def _check_loss(state: TrainState, config: TrainConfig) -> None:
+    if not math.isfinite(state.totals[0]):
+        raise TfdfdError(
+            f"the loss is {state.totals[0]} in epoch {state.epoch + 1} at or shortly before step {state.step}: "
+            f"lower --learning-rate (now {config.learning_rate:g}), or try --mixed-precision off"
+        )
+
+
+def _why_finished(state: TrainState, config: TrainConfig) -> str:
+    if state.epoch >= config.epochs:
+        return f"all {state.epoch} epochs are done"
+    if is_out_of_patience(state, config):
+        return f"stopped after epoch {state.epoch}: no better in {config.patience} epochs"
+    return ""
+
+
+def _save_best(model: keras.Model, run_folder: Path) -> None:
+    temporary = run_folder / f"new-{BEST_WEIGHTS_FILE}"  # Keras insists on the ending
+    with explain_write_errors(run_folder):
+        model.save_weights(temporary)
+        os.replace(temporary, run_folder / BEST_WEIGHTS_FILE)
+
+
+def _result(state: TrainState, run_folder: Path, ending: str) -> TrainResult:
+    best_weights = run_folder / BEST_WEIGHTS_FILE
+    if state.best_value is None or not best_weights.is_file():
+        raise TfdfdError(f"{run_folder} holds {STATE_FILE} but no {BEST_WEIGHTS_FILE}: train in another run folder")
+    return TrainResult(
+        best_epoch=state.best_epoch,
+        best_value=state.best_value,
+        best_figures=state.history[state.best_epoch - 1],
+        history=pd.DataFrame(state.history),
+        best_weights=best_weights,
+        ending=ending,
+    )
+
+
+def _epoch_line(row: dict[str, float], config: TrainConfig, is_best: bool) -> str:
+    return (
+        f"epoch {row['epoch']:.0f}/{config.epochs}  loss {row['loss']:.4f}  "
+        f"validation: clip log loss {row[MONITOR]:.4f}, AUC {row['val_clip_auc']:.4f}, "
+        f"face log loss {row['val_face_log_loss']:.4f}, AUC {row['val_face_auc']:.4f}  "
+        f"{row['seconds']:.0f} s{'  best so far' if is_best else ''}"
+    )

@@ -1,0 +1,65 @@
+"""What an epoch is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+ScoreClips = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""(probabilities float32 [n, places], is_face bool [n, places], clip_rows [n], num_clips) -> clip scores
+[num_clips], no NaN; `ScoringRule.clip_scores`."""
+
+MONITOR = "val_clip_log_loss"
+"""The figure by which the best epoch is chosen; smaller is better."""
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean log loss, probabilities clipped to [1e-7, 1 - 1e-7]."""
+    p = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
+    return float(-np.mean(np.where(np.asarray(labels) == 1, np.log(p), np.log1p(-p))))
+
+
+def area_under_roc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the share of (fake, real) pairs that are ordered rightly, ties half; NaN if one label is missing.
+
+    Source: the Mann-Whitney statistic.
+    """
+    is_fake = np.asarray(labels) == 1
+    num_fake, num_real = int(is_fake.sum()), int((~is_fake).sum())
+    if not num_fake or not num_real:
+        return float("nan")
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((ranks[is_fake].sum() - num_fake * (num_fake + 1) / 2) / (num_fake * num_real))
+
+
+def validation_figures(
+    probabilities: np.ndarray,
+    is_face: np.ndarray,
+    clip_rows: np.ndarray,
+    clip_labels: np.ndarray,
+    score_clips: ScoreClips,
+) -> dict[str, float]:
+    """Return the figures of one validation pass.
+
+    Args:
+        probabilities: float32, shape (n, places): probability of fake of each crop.
+        is_face: bool, shape (n, places).
+        clip_rows: int, shape (n,): the clip of each track.
+        clip_labels: int, shape (num_clips,): 0 real, 1 fake, -1 for rows that are no validation clips.
+        score_clips: the scoring rule.
+    """
+    is_clip = clip_labels >= 0
+    labels = clip_labels[is_clip]
+    scores = score_clips(probabilities, is_face, clip_rows, len(clip_labels))[is_clip]
+    face_labels = np.broadcast_to(clip_labels[clip_rows][:, None], is_face.shape)[is_face]
+    faces = probabilities[is_face]
+    return {
+        MONITOR: log_loss(labels, scores),
+        "val_clip_auc": area_under_roc(labels, scores),
+        "val_clip_accuracy": float(np.mean((scores >= 0.5) == (labels == 1))),
+        "val_face_log_loss": log_loss(face_labels, faces),
+        "val_face_auc": area_under_roc(face_labels, faces),
+        "val_face_accuracy": float(np.mean((faces >= 0.5) == (face_labels == 1))),
+    }
