@@ -17,10 +17,10 @@ INFO = VideoInfo("h264", "High", "yuv420p", 64, 48, 3, np.arange(3), 0.04, 25.0,
 class ScriptedFrames:
     """Clips named `face`, `empty` and `broken` do what their name says."""
 
-    def read(self, path, num_places):
-        if "broken" in path.name:
-            raise ClipError(f"{path} is truncated: 3 of 300 frames can be read")
-        frames = np.full((3, 48, 64, 3), 255 if "face" in path.name else 0, np.uint8)
+    def read(self, clip_path, num_places):
+        if "broken" in clip_path.name:
+            raise ClipError(f"{clip_path} is truncated: 3 of 300 frames can be read")
+        frames = np.full((3, 48, 64, 3), 255 if "face" in clip_path.name else 0, np.uint8)
         return ClipFrames(frames, np.arange(3), np.arange(3), INFO, "pyav", "scripted")
 
     def iterate(self, clips, num_places):

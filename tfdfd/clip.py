@@ -67,9 +67,7 @@ class VideoInfo:
 
     def __post_init__(self) -> None:
         if self.num_frames < 1 or len(self.pts) != self.num_frames:
-            raise ValueError(
-                f"num_frames must be at least 1 and match pts, got {self.num_frames} and {len(self.pts)}"
-            )
+            raise ValueError(f"num_frames must be at least 1 and match pts, got {self.num_frames} and {len(self.pts)}")
         if self.quarter_turns not in (0, 1, 2, 3):
             raise ValueError(f"quarter_turns must be 0 to 3, got {self.quarter_turns}")
 
@@ -95,9 +93,7 @@ class ClipFrames:
 
     def __post_init__(self) -> None:
         if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3:
-            raise ValueError(
-                f"frames must be uint8 (n, height, width, 3), got {self.frames.dtype} {self.frames.shape}"
-            )
+            raise ValueError(f"frames must be uint8 (n, height, width, 3), got {self.frames.dtype} {self.frames.shape}")
         if len(self.places) != len(self.frames) or len(self.frames) < 1:
             raise ValueError(f"got {len(self.frames)} frames for {len(self.places)} places")
 
@@ -125,9 +121,7 @@ class Detections:
     @staticmethod
     def none() -> Detections:
         """Return the detections of a frame without a face."""
-        return Detections(
-            np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros((0,), np.float32)
-        )
+        return Detections(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros((0,), np.float32))
 
 
 @dataclass(frozen=True)

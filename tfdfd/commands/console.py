@@ -153,7 +153,8 @@ class WorkProgress:
 
 def print_table(console: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows as a table; numbers to the right."""
-    table = Table(title=title, title_justify="left")
+    console.print(title, style="italic", markup=False)  # a table's own title is folded to the table's width
+    table = Table()
     for column, name in enumerate(header):
         numeric = all(isinstance(row[column], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left")

@@ -153,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     exported = _already_exported(run_folder, result)
     if exported is None:
+        console.print(f"exporting epoch {result.best_epoch} to {output}", markup=False)
         exported = export_best(result, rule, fingerprint, split, config, output, manifest)
         content = {"best_epoch": result.best_epoch, "best_value": result.best_value, "model": str(exported.resolve())}
         write_atomically(run_folder / EXPORTED_FILE, json.dumps(content).encode())

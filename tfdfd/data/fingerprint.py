@@ -37,9 +37,7 @@ class Fingerprint:
             values = json.loads(path.read_text())
             return Fingerprint(values["preprocessing"], values["provenance"])
         except OSError as error:
-            raise TfdfdError(
-                f"no fingerprint at {path} ({error.strerror}): it was not made by tfdfd"
-            ) from error
+            raise TfdfdError(f"no fingerprint at {path} ({error.strerror}): it was not made by tfdfd") from error
         except (ValueError, KeyError, TypeError) as error:
             raise TfdfdError(f"{path} is not a fingerprint: {error}") from error
 
@@ -77,9 +75,7 @@ def require_same_preprocessing(
     differences = preprocessing_differences(expected.preprocessing, found.preprocessing)
     if not differences:
         return ""
-    listed = "\n".join(
-        f"  {name}: {a!r} in {expected_name}, {b!r} in {found_name}" for name, a, b in differences
-    )
+    listed = "\n".join(f"  {name}: {a!r} in {expected_name}, {b!r} in {found_name}" for name, a, b in differences)
     message = f"the preprocessing of {found_name} differs from that of {expected_name}:\n{listed}"
     if not accept:
         raise TfdfdError(

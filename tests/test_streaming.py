@@ -1,0 +1,135 @@
+"""Faces straight from video are those of the store but for its JPEG, whatever the order."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.test_extraction import INFO, ScriptedDetector
+from tfdfd.clip import Clip, ClipError, ClipFrames, TfdfdError
+from tfdfd.data.store import FaceStore
+from tfdfd.data.strips import decode_strip
+from tfdfd.extraction import extract_clips, extraction_fingerprint
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.streaming import FaceStream, TrackStream
+
+CONFIG = ExtractionConfig(places=3, crop_size=16, margin=0.0)
+CLIPS = [Clip(str(number), Path(f"{number}.mp4")) for number in range(6)]
+BROKEN = 4
+LABELS = np.array([0, 1, 0, 1, 1, 0], np.float32)
+WEIGHTS = np.array([1.5, 0.5, 1.5, 0.5, 0.5, 1.5], np.float32)
+
+
+class RampFrames:
+    """Clip n has three frames of a ramp that rises to the right from 30 n + 10; clip BROKEN cannot be read."""
+
+    def read(self, clip_path, num_places):
+        number = int(clip_path.stem)
+        if number == BROKEN:
+            raise ClipError(f"{clip_path} is truncated")
+        ramp = np.broadcast_to(np.arange(64) // 4 + 30 * number + 10, (3, 48, 64))
+        return ClipFrames(
+            np.repeat(ramp[..., None], 3, -1).astype(np.uint8), np.arange(3), np.arange(3), INFO, "x", "y"
+        )
+
+    def iterate(self, clips, num_places):
+        for clip in clips:
+            try:
+                yield clip, self.read(clip.path, num_places)
+            except ClipError as error:
+                yield clip, error
+
+
+def face_stream(clips=CLIPS, *, mirror=False, seed=0, batch=5, buffer_clips=2):
+    rows = [int(clip.clip_id) for clip in clips]
+    return FaceStream(
+        clips,
+        LABELS[rows],
+        WEIGHTS[rows],
+        RampFrames(),
+        ScriptedDetector(),
+        CONFIG,
+        seed=seed,
+        global_batch_size=batch,
+        mirror=mirror,
+        buffer_clips=buffer_clips,
+    )
+
+
+def epoch_of(stream, epoch=0):
+    batches = stream.batches(epoch)
+    parts = zip(*[next(batches) for _ in range(stream.num_steps)], strict=True)
+    return tuple(np.concatenate(part) for part in parts)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Crops of each clip as the store gives them back."""
+    fingerprint = extraction_fingerprint(CONFIG, ScriptedDetector.settings, {})
+    store, _ = FaceStore.create_or_open(tmp_path / "store", fingerprint, num_places=3)
+    with store.writing():
+        extract_clips(CLIPS, RampFrames(), ScriptedDetector(), CONFIG, store, on_clip=lambda faces: None)
+    tracks = store.tracks()
+    return {
+        int(clip_id): decode_strip((store.folder / strip).read_bytes(), num_places=3)
+        for clip_id, strip in zip(tracks["clip_id"], tracks["strip"], strict=True)
+    }
+
+
+def test_the_values_are_those_of_the_store_but_for_its_jpeg(stored):
+    crops, labels, weights, rows = epoch_of(face_stream())
+    for crop, label, weight, row in zip(crops, labels, weights, rows, strict=True):
+        assert np.abs(crop.astype(int) - stored[row][0].astype(int)).max() <= 3
+        assert (label, weight) == (LABELS[row], WEIGHTS[row])
+
+
+def test_an_epoch_has_as_many_batches_as_places_fill_and_takes_missing_faces_from_the_next_pass():
+    stream = face_stream(batch=5)
+    assert stream.num_steps == 4  # 6 clips of 3 places are 18 faces; one clip cannot be read
+    counts = Counter(epoch_of(stream)[3].tolist())
+    assert BROKEN not in counts
+    assert sum(counts.values()) == 20
+    assert set(counts) == {0, 1, 2, 3, 5}
+
+
+def test_without_a_missing_face_each_comes_once():
+    whole = [clip for clip in CLIPS if clip.clip_id != str(BROKEN)]
+    assert Counter(epoch_of(face_stream(whole, batch=5))[3].tolist()) == dict.fromkeys(range(5), 3)
+
+
+def test_order_and_mirroring_come_from_seed_and_epoch():
+    def rows(**options):
+        epoch = options.pop("epoch", 0)
+        return epoch_of(face_stream(**options), epoch)[3].tolist()
+
+    assert rows() == rows()
+    assert rows() != rows(seed=1)
+    assert rows() != rows(epoch=1)
+    crops = epoch_of(face_stream(mirror=True))[0]
+    rising = crops[:, 0, -1, 0] > crops[:, 0, 0, 0]
+    assert 0 < rising.sum() < len(rising)
+    assert rising.sum() + (crops[:, 0, -1, 0] < crops[:, 0, 0, 0]).sum() == len(rising)
+
+
+def test_statuses_are_counted_and_no_face_at_all_is_an_error():
+    stream = face_stream()
+    epoch_of(stream)
+    assert stream.statuses["failed"] == 1
+    with pytest.raises(TfdfdError, match="none of the 1 training clips has a face"):
+        next(face_stream([CLIPS[BROKEN]]).batches(0))
+
+
+def test_validation_tracks_come_in_order_and_padding_is_marked(stored):
+    seen = []
+    stream = TrackStream(
+        CLIPS, RampFrames(), ScriptedDetector(), CONFIG, on_clip=lambda faces: seen.append(faces.status)
+    )
+    assert stream.clip_rows.tolist() == [0, 1, 2, 3, 5]
+    assert seen.count("failed") == 1
+    batches = list(stream.batches(2))
+    assert [batch[2].tolist() for batch in batches] == [[0, 1], [2, 3], [4, -1]]
+    crops, is_face, _ = batches[-1]
+    assert np.abs(crops[0].astype(int) - stored[5].astype(int)).max() <= 3
+    assert is_face.tolist() == [[True] * 3, [False] * 3]
+    assert not crops[1].any()
