@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from video_files import draw_frame, frame_number, red_side, remux, write_video
 
+from tests.video_files import draw_frame, frame_number, red_side, remux, write_video
 from tfdfd.clip import Clip, ClipError, ClipFrames
 from tfdfd.data.frame_source import PyAvFrameSource, read_ahead
 from tfdfd.data.video import choose_frame_indices, probe, read_frames

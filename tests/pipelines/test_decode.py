@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from video_files import draw_frame, frame_number, write_video
 
+from tests.video_files import draw_frame, frame_number, write_video
 from tfdfd.clip import Clip, ClipError, ClipFrames
 from tfdfd.data.frame_source import PyAvFrameSource
 from tfdfd.data.video import ProbedVideo, probe, read_frames

@@ -12,8 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from toy_training import SIZE, run_toy, toy_model
 
+from tests.training.toy_training import SIZE, run_toy, toy_model
 from tfdfd.models.face_classifier import build_face_classifier
 from tfdfd.training.step import make_train_step
 from tfdfd.training.strategy import make_strategy

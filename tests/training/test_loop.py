@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_training import run_toy, saved_arrays, toy_model
 
+from tests.training.toy_training import run_toy, saved_arrays, toy_model
 from tfdfd.clip import TfdfdError
 from tfdfd.training import loop, metrics
 from tfdfd.training.metrics import MONITOR

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from toy_training import TOY_DATASETS, toy_config, toy_strips, toy_table
 
+from tests.training.toy_training import TOY_DATASETS, toy_config, toy_strips, toy_table
 from tfdfd.clip import TfdfdError
 from tfdfd.training.config import BATCHNORMS, MAY_CHANGE, TrainConfig
 from tfdfd.training.sources import FaceTableSource, StripSource, balance_labels

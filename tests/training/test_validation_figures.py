@@ -7,8 +7,8 @@ import math
 import numpy as np
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
-from toy_training import mean_of_clip
 
+from tests.training.toy_training import mean_of_clip
 from tfdfd.training.metrics import MONITOR, area_under_roc, log_loss, validation_figures
 
 
