@@ -56,6 +56,7 @@ def test_the_same_command_again_does_nothing_twice(trained, folder):
     again = run("run_train.py", "--data", "clips", *SPLIT, *TINY, cwd=folder)
     assert again.returncode == 0, again.stdout
     assert "9 of 9 clips are done, 0 to do" in again.stdout
+    assert "absent" in again.stdout
     assert "nothing to train" in again.stdout
     assert [path.name for path in (folder / "saved_models/tiny").iterdir()] == ["1"]
 
@@ -105,10 +106,16 @@ def test_a_store_made_otherwise_is_refused_with_both_values(trained, folder):
     assert "margin: 0.1 in this run, 0.3 in the store store" in other.stdout
 
 
-def test_training_goes_on_from_a_store_alone(trained, folder, tmp_path):
+def test_training_goes_on_from_a_store_whose_clips_are_gone(trained, folder, tmp_path):
     shutil.copytree(folder / "store", tmp_path / "store")
+    manifest = pd.read_parquet(tmp_path / "store/manifest.parquet")
+    manifest["path"] = [f"/gone/{clip_id}.mp4" for clip_id in manifest["clip_id"]]
+    manifest.to_parquet(tmp_path / "store/manifest.parquet")
+    strips = sorted((tmp_path / "store/strips").rglob("*.jpg"))
     done = run("run_train.py", *SPLIT, *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
+    assert "labels and faces come from the store" in done.stdout
+    assert sorted((tmp_path / "store/strips").rglob("*.jpg")) == strips
     assert (tmp_path / "saved_models/tiny/1/saved_model.pb").is_file()
 
 

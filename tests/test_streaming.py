@@ -120,6 +120,18 @@ def test_statuses_are_counted_and_no_face_at_all_is_an_error():
         next(face_stream([CLIPS[BROKEN]]).batches(0))
 
 
+def test_clips_that_vanish_during_an_epoch_end_it_instead_of_spinning():
+    whole = [clip for clip in CLIPS if clip.clip_id != str(BROKEN)]
+    stream = face_stream(whole, batch=4)
+    batches = stream.batches(0)
+    for _ in range(3):
+        next(batches)
+    stream.frame_source.read = None
+    stream.frame_source.iterate = lambda clips, num_places: ((clip, ClipError("gone")) for clip in clips)
+    with pytest.raises(TfdfdError, match="has a face"):
+        next(batches)
+
+
 def test_validation_tracks_come_in_order_and_padding_is_marked(stored):
     seen = []
     stream = TrackStream(

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFaces, ClipFrames, Detections
 from tfdfd.data.fingerprint import Fingerprint
-from tfdfd.data.store import FaceStore
+from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.crops import crop_tracks
 from tfdfd.faces.tracking import link_tracks
@@ -111,14 +111,6 @@ def clips_to_do(clips: Iterable[Clip], store: FaceStore, *, retry_failed: bool) 
         for clip in clips
         if not store.holds(clip.clip_id, source_bytes=source_bytes(clip.path), retry_failed=retry_failed)
     ]
-
-
-def source_bytes(path: Path) -> int:
-    """Return a file's size, -1 if it is not there."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def extract_clips(

@@ -78,7 +78,7 @@ class FaceStream:
         buffer: list[tuple[np.ndarray, int]] = []
         for number in itertools.count():
             rng = np.random.default_rng([self.seed, epoch, number])
-            found = len(buffer)
+            found = 0
             for crops, row in self._faces_of_clips(rng):
                 buffer += [(crop, row) for crop in crops]
                 found += len(crops)

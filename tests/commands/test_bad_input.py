@@ -2,6 +2,8 @@
 
 import json
 
+from PIL import Image
+
 from tests.run_commands import run
 from tfdfd.commands.console import run_command
 from tfdfd.commands.prepare import main as prepare
@@ -69,9 +71,10 @@ def test_clips_that_cannot_be_read_end_with_a_reason_and_never_stop_the_run(capf
     )
     store = tmp_path / "store"
     assert run_command(prepare, ["--data", str(tmp_path / "clips"), "--store", str(store)]) == 0
-    assert "gone" in capfd.readouterr().out
+    assert "gone listed in" in capfd.readouterr().out
     clips = FaceStore.open(store).clips().set_index("clip_id")
-    assert clips["status"].to_dict() == {"empty": "failed", "text": "failed"}
+    assert clips["status"].to_dict() == {"empty": "failed", "gone": "failed", "text": "failed"}
+    assert "no such file" in clips.loc["gone", "reason"]
     assert all(f"{name}.mp4" in clips.loc[name, "reason"] for name in ("empty", "text"))
 
 
@@ -99,3 +102,44 @@ def test_help_is_quick_to_come_and_does_not_load_tensorflow(tmp_path):
     done = run("tfdfd", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "doctor" in done.stdout
+
+
+def test_options_that_a_path_cannot_honour_are_errors(capfd, tmp_path):
+    clips = dfdc(tmp_path / "clips", json.dumps({"a.mp4": {"label": "REAL"}}))
+    assert "use --margin" in said(capfd, ["--data", clips, "--crop-margin", "0.1"])
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    Image.new("RGB", (64, 64)).save(faces / "a.jpg")
+    (faces / "faces.csv").write_text("path,clip_id,label\na.jpg,a,REAL\n")
+    assert "--places" in said(capfd, ["--data", str(faces), "--places", "5"])
+    assert "--crop-margin" in said(capfd, ["--data", str(faces), "--crop-margin", "nan"])
+
+
+def test_one_crop_of_another_size_does_not_spoil_the_store(tmp_path):
+    for number in range(4):
+        Image.new("RGB", (64, 64) if number else (65, 64)).save(tmp_path / f"{number}.jpg")
+    rows = "".join(f"{number}.jpg,{number},REAL\n" for number in range(4))
+    (tmp_path / "faces.csv").write_text("path,clip_id,label\n" + rows)
+    assert run_command(prepare, ["--data", str(tmp_path), "--store", str(tmp_path / "store")]) == 0
+    clips = FaceStore.open(tmp_path / "store").clips()
+    assert clips["status"].tolist() == ["failed", "ok", "ok", "ok"]
+    assert "65 x 64" in clips["reason"][0]
+
+
+def test_a_csv_without_files_cannot_be_prepared(capfd, tmp_path):
+    (tmp_path / "list.csv").write_text(CSV + "a,REAL,,f\n")
+    assert "add a column `path`" in said(capfd, ["--data", str(tmp_path / "list.csv")])
+
+
+def test_a_store_folder_with_brackets_in_its_name(tmp_path):
+    data = dfdc(tmp_path / "clips", json.dumps({"a.mp4": {"label": "REAL"}}))
+    assert run_command(prepare, ["--data", data, "--store", str(tmp_path / "s[/x]")]) == 0
+
+
+def test_weights_that_are_no_weights_stop_the_run_before_any_work(tmp_path):
+    (tmp_path / "weights.txt").write_text("no weights")
+    clips = dfdc(tmp_path / "clips", json.dumps({"a.mp4": {"label": "REAL"}}))
+    done = run("run_train.py", "--data", clips, "--weights", "weights.txt", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "weights.txt is no HDF5 file" in done.stdout
+    assert not (tmp_path / "stores").exists()

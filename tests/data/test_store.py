@@ -8,7 +8,7 @@ import pytest
 
 from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError, Track
 from tfdfd.data.fingerprint import Fingerprint
-from tfdfd.data.store import FaceStore
+from tfdfd.data.store import FILE_IS_GONE, FaceStore
 from tfdfd.data.strips import decode_strip
 
 FINGERPRINT = Fingerprint({"crop_size": 16, "margin": 0.3}, {"source": "test"})
@@ -153,3 +153,16 @@ def test_the_labels_of_a_part_do_not_displace_those_of_the_rest(store):
     store.write_manifest(labels)
     store.write_manifest(labels[labels["clip_id"] == "b"].assign(label=0))
     assert store.manifest().to_dict("list") == {"clip_id": ["a", "b"], "label": [0, 0]}
+
+
+def test_what_was_made_of_a_clip_stays_when_its_file_is_gone(store):
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=10)
+    assert store.holds("a", source_bytes=FILE_IS_GONE)
+    assert not store.holds("b", source_bytes=FILE_IS_GONE)
+
+
+def test_what_a_killed_or_full_run_left_before_the_store_was_made_is_no_obstacle(tmp_path):
+    (tmp_path / "store.json.tmp").write_text("half")
+    store, _ = FaceStore.create_or_open(tmp_path, FINGERPRINT, num_places=3)
+    assert store.num_places == 3

@@ -14,7 +14,9 @@ from tfdfd.serving.saved_model import LoadedModel
 
 RULE = ScoringRule(no_evidence_score=0.4, temperature=2.0)
 FINGERPRINT = Fingerprint({"crop_size": 16}, {"num_places": 3})
-CLIPS = pd.DataFrame({"clip_id": ["a", "b"], "original": ["", "a"], "folder": "f", "split": ["train", "val"]})
+CLIPS = pd.DataFrame(
+    {"clip_id": ["a", "b"], "original": ["", "a"], "donor": "", "folder": "f", "split": ["train", "val"]}
+)
 
 
 @pytest.fixture(scope="module")

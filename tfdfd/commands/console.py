@@ -30,7 +30,7 @@ _LINE_SECONDS = 30.0
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console for the terminal; in a log file or a pipe lines are not folded at 80 columns."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else 160, highlight=False)
+    return Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False)
 
 
 _STARTUP_NOTICES = (
@@ -78,6 +78,10 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
     except TfdfdError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print("error:", style="bold red", end=" ")
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"error: {named}{error.strerror or error}; what is done is kept", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted: what is done is kept, the same command goes on from there", file=sys.stderr)
@@ -159,5 +163,6 @@ def print_table(console: Console, title: str, header: Sequence[str], rows: Seque
         numeric = all(isinstance(row[column], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+        # As Text: file names hold [brackets], which are no markup.
+        table.add_row(*(Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell)) for cell in row))
     console.print(table)

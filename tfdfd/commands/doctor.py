@@ -17,6 +17,7 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tfdfd.commands.check import MISSING, OK, SET_UP, SET_UP_GPU, WARNING, Check, ask, version_of
 from tfdfd.commands.console import make_console
@@ -48,8 +49,8 @@ def run(console: Console) -> int:
         checks = run_checks()
     table = Table("piece", "state", "found", "to mend it", title="tfdfd doctor", box=box.SIMPLE_HEAD)
     for check in checks:
-        state = f"[{_COLOURS[check.state]}]{check.state}[/]"
-        table.add_row(check.name, state, _plain(check.detail), _plain(check.mend))
+        state = Text(check.state, style=_COLOURS[check.state])
+        table.add_row(check.name, state, Text(check.detail), Text(check.mend))
     console.print(table)
     missing = [check.name for check in checks if check.state == MISSING]
     console.print(f"Missing: {', '.join(missing)}." if missing else "Everything needed is here.")
@@ -60,10 +61,6 @@ def run_checks() -> list[Check]:
     """Run every check, the slow ones side by side, and return them in the table's order."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(lambda check: check(), CHECKS))
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")  # rich reads [brackets] as markup
 
 
 def _nvidia_gpus() -> list[str]:

@@ -7,9 +7,8 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +18,10 @@ from tfdfd.clip import NO_FACE, OK, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
 from tfdfd.commands.inputs import data_folder, make_datasets
 from tfdfd.commands.prepare import prepare_store, print_manifest_notes
+from tfdfd.data.connected_sets import family_key
 from tfdfd.data.manifest import load_manifest
-from tfdfd.data.splits import TRAIN, VAL
-from tfdfd.data.tables import rows_where, some, values
+from tfdfd.data.splits import TRAIN, VAL, in_folders
+from tfdfd.data.tables import records, rows_where, some, values
 from tfdfd.faces.config import ExtractionConfig
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = prepare_store(
         manifest,
         arguments.store,
-        ExtractionConfig() if manifest.is_faces else extraction_of(model.fingerprint, arguments.places),
+        _no_places(arguments.places) if manifest.is_faces else extraction_of(model.fingerprint, arguments.places),
         console,
         crop_margin=arguments.crop_margin,
         retry_failed=arguments.retry_failed,
@@ -85,6 +85,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Path(arguments.report or Path("reports") / f"{model.folder.parent.name}-{model.folder.name}")
     evaluate(model, clips, store, report, console, batch_size=arguments.batch_size)
     return 0
+
+
+def _no_places(places: int | None) -> ExtractionConfig:
+    if places is not None:
+        raise TfdfdError("--places chooses frames of clips, and these are ready-made crops: leave it out")
+    return ExtractionConfig()
 
 
 def evaluate(
@@ -112,7 +118,9 @@ def evaluate(
 
     with explain_write_errors(report):
         report.mkdir(parents=True, exist_ok=True)
-        write_atomically(report / "metrics.json", b"{}\n")
+        probe = report / "probe"  # figures of an earlier run stay until there are new ones
+        write_atomically(probe, b"")
+        probe.unlink()
     datasets = make_datasets(console)
 
     def probabilities_of(rows: StripRows):
@@ -178,32 +186,31 @@ def choose_clips(
     """
     seen = model.clips()
     if val_folders:
-        patterns = [pattern.strip() for pattern in val_folders.split(",")]
-        folders = table["folder"].to_list()
-        chosen = rows_where(table, np.array([any(fnmatch(name, glob) for glob in patterns) for name in folders]))
-        if chosen.empty:
-            raise TfdfdError(f"--val-folders {val_folders} matches none of the folders {some(sorted(set(folders)))}")
+        chosen = rows_where(table, in_folders(table, val_folders))
     elif include_train or not set(table["clip_id"]) & set(seen["clip_id"]):
         chosen = table
         if not include_train:
-            console.print(f"the model saw none of these clips in training: scoring all {len(table)}")
+            console.print(f"the model names none of these clips: scoring all {len(table)}")
     else:
         recorded = rows_where(seen, values(seen, "split") == VAL)
         chosen = rows_where(table, np.isin(values(table, "clip_id"), values(recorded, "clip_id")))
         console.print(f"scoring the {len(chosen)} validation clips that the model records, of {len(table)} here")
-    trained = rows_where(seen, values(seen, "split") == TRAIN)
-    families = list((set(trained["clip_id"]) | set(trained["original"])) - {""})
-    is_leaked = np.isin(values(chosen, "clip_id"), families) | np.isin(values(chosen, "original"), families)
-    leaked = rows_where(chosen, is_leaked)
+    trained = set().union(*(_family(row) for row in records(rows_where(seen, values(seen, "split") == TRAIN))))
+    leaked = [row["clip_id"] for row in records(chosen) if not trained.isdisjoint(_family(row))]
     if len(leaked) and not include_train:
         raise TfdfdError(
             f"the model was trained on {len(leaked)} of these {len(chosen)} clips, or on their original or a fake of "
-            f"it, the first: {some(leaked['clip_id'].to_list(), limit=3)}. Choose others with --val-folders, or give "
+            f"it, the first: {some(leaked, limit=3)}. Choose others with --val-folders, or give "
             "--include-train to score them all the same"
         )
     if chosen.empty:
         raise TfdfdError("there is no clip to score: choose folders with --val-folders")
     return chosen
+
+
+def _family(row: dict[str, Any]) -> set[str]:
+    """Return the recordings that a clip was made of, whatever their compression."""
+    return {family_key(row[name]) for name in ("clip_id", "original", "donor")} - {""}
 
 
 def extraction_of(fingerprint: Fingerprint, places: int | None) -> ExtractionConfig:
@@ -226,7 +233,7 @@ def extraction_of(fingerprint: Fingerprint, places: int | None) -> ExtractionCon
     trained_places = fingerprint.provenance.get("num_places", defaults.places)
     try:
         return ExtractionConfig(
-            places=places or (trained_places if trained_places > 1 else defaults.places),
+            places=places if places is not None else (trained_places if trained_places > 1 else defaults.places),
             crop_size=made["crop_size"],
             margin=made["margin"],
             min_face_share=made["detector"]["min_face_share"]

@@ -21,6 +21,11 @@ INPUTS = ("auto", "dali", "tf.data")
 """What may feed the network: DALI pipelines or their tf.data twin, with the same values."""
 
 
+def names_data(given: str | None) -> bool:
+    """Return whether there is a data folder: one given, $TFDFD_DATA or ./data."""
+    return bool(given or os.environ.get(DATA_VARIABLE) or Path("data").exists())
+
+
 def data_folder(given: str | None) -> Path:
     """Return the folder (or CSV) of clips: the one given, else $TFDFD_DATA, else ./data.
 

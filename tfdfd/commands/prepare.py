@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfdfd.clip import FAILED, OK, Clip, ClipFaces
+from tfdfd.clip import FAILED, OK, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import data_folder, has_gpu, make_frame_source, provenance
 from tfdfd.data.manifest import Manifest, load_manifest
-from tfdfd.data.tables import records
+from tfdfd.data.tables import records, rows_where, some, values
 from tfdfd.faces.config import ExtractionConfig
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ def prepare_store(
     """
     from tfdfd.data.fingerprint import require_same_preprocessing
     from tfdfd.data.ready_crops import import_ready_crops, ready_crops_fingerprint
-    from tfdfd.data.store import FaceStore
+    from tfdfd.data.store import FILE_IS_GONE, FaceStore
     from tfdfd.extraction import clips_to_do, extract_clips, extraction_fingerprint
 
+    _refuse_what_is_not_honoured(manifest, config, crop_margin)
     detector = None
     if manifest.is_faces:
         fingerprint = ready_crops_fingerprint(manifest, crop_margin, provenance(manifest.root))
@@ -99,8 +100,14 @@ def prepare_store(
         for clip_id, clip_path in zip(manifest.table["clip_id"], manifest.table["path"], strict=True)
     ]
     todo = clips_to_do(clips, store, retry_failed=retry_failed)
+    absent = [(clip_id, reason) for clip_id, reason in manifest.missing if store.record(clip_id) is None]
+    if warning and todo:
+        raise TfdfdError(
+            f"{warning}\n--accept-mismatch reads such a store but adds nothing to it, and {len(todo)} clips are "
+            "missing there: use another --store"
+        )
     console.print(f"face store {path}: {len(clips) - len(todo)} of {len(clips)} clips are done, {len(todo)} to do")
-    if todo:
+    if todo or absent:
         # Clips that fail are listed as they fail, so that a long run can be judged while it goes on.
         with store.writing(), WorkProgress(console, "extracting faces", "clips", len(todo)) as progress:
 
@@ -111,6 +118,8 @@ def prepare_store(
                 for warning in faces.frames.warnings if faces.frames else ():
                     console.print(f"  {faces.clip_id}: {warning}", markup=False)
 
+            for clip_id, reason in absent:
+                store.write(ClipFaces(clip_id, FAILED, reason), source_bytes=FILE_IS_GONE)
             if detector is None:
                 import_ready_crops(todo, store, on_clip=on_clip)
             else:
@@ -119,6 +128,21 @@ def prepare_store(
     store.write_manifest(manifest.table)
     _print_summary(store, manifest, console)
     return store
+
+
+def _refuse_what_is_not_honoured(manifest: Manifest, config: ExtractionConfig, crop_margin: float | None) -> None:
+    if manifest.is_faces and config != ExtractionConfig():
+        raise TfdfdError(
+            "ready-made crops are taken as they are: --places, --crop-size, --margin and --min-face-share change "
+            "nothing there, leave them out"
+        )
+    if crop_margin is not None and not manifest.is_faces:
+        raise TfdfdError("--crop-margin says how ready-made crops were cut, and these are clips: use --margin")
+    if len(without := rows_where(manifest.table, values(manifest.table, "path") == "")):
+        raise TfdfdError(
+            f"{len(without)} of {len(manifest.table)} clips of {manifest.root} have no file: add a column `path` to "
+            "the CSV"
+        )
 
 
 def default_store(manifest: Manifest, fingerprint: Fingerprint, num_places: int) -> Path:
@@ -188,4 +212,5 @@ def print_manifest_notes(manifest: Manifest, console: Console) -> None:
     )
     for name, listed in (("named but not there", manifest.missing), ("not named in the labels", manifest.unlisted)):
         if listed:
-            console.print(f"{len(listed)} clips are {name}, the first: {listed[:3]}", style="yellow", markup=False)
+            shown = [" ".join(entry) if isinstance(entry, tuple) else entry for entry in listed]
+            console.print(f"{len(listed)} clips are {name}: {some(shown, limit=3)}", style="yellow", markup=False)

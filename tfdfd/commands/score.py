@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     folder = Path(arguments.model) if arguments.model else newest_model(Path("saved_models"))
     paths = [Path(video) for video in arguments.videos]
-    if missing := [str(path) for path in paths if not path.is_file()]:
-        raise TfdfdError(f"no such video file: {missing}")
+    if folders := [str(path) for path in paths if path.is_dir()]:
+        raise TfdfdError(f"tfdfd score takes video files, these are folders: {', '.join(folders)}; try DIR/*.mp4")
 
     import_tensorflow()
     from tfdfd.data.fingerprint import require_same_preprocessing

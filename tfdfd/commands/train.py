@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+import h5py
 from rich.console import Console
 
-from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
+from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
+from tfdfd.commands.exporting import already_exported, export_best, record_export
 from tfdfd.commands.flags import add_config_flags, config_from_flags
-from tfdfd.commands.inputs import INPUTS, data_folder, has_gpu, make_datasets, make_frame_source, provenance
+from tfdfd.commands.inputs import (
+    DATA_VARIABLE,
+    INPUTS,
+    data_folder,
+)
 from tfdfd.commands.prepare import add_store_flags, prepare_store, print_manifest_notes
-from tfdfd.data.atomic import write_atomically
+from tfdfd.commands.training_inputs import manifest_of, store_alone, store_sources, stream_sources
+from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.manifest import Manifest, load_manifest
-from tfdfd.data.splits import TRAIN, VAL, Split, describe_split, split_manifest
-from tfdfd.data.tables import records, rows_where, values
+from tfdfd.data.splits import VAL, Split, describe_split, split_manifest
+from tfdfd.data.tables import records, rows_where
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from tfdfd.data.fingerprint import Fingerprint
     from tfdfd.data.store import FaceStore
-    from tfdfd.training.loop import TrainResult
-    from tfdfd.training.sources import TrainingSource, ValidationSource
 
 DEMO = {
     "data": "stores/demo-clips",
@@ -48,10 +49,6 @@ DEMO = {
     "plateau_patience": 6,
 }
 """What `--demo` sets; a flag given beside it still counts."""
-
-
-EXPORTED_FILE = "exported.json"
-"""In the run folder: which version holds its best epoch, so that the same command again exports nothing twice."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -85,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.demo:
+        if arguments.data:
+            raise TfdfdError("--demo renders its own clips: leave --data out, or leave --demo out to use your clips")
         given = [name for name in ("val_originals", "val_fraction") if getattr(arguments, name) is not None]
         parser.set_defaults(**{name: value for name, value in DEMO.items() if not (given and name == "val_folders")})
         arguments = parser.parse_args(argv)
@@ -102,9 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.per_replica_batch(strategy.num_replicas_in_sync)
     except ValueError as error:
         raise TfdfdError(str(error)) from error
-    if arguments.demo and arguments.data == DEMO["data"]:
+    if arguments.demo:
         _render_demo(Path(DEMO["data"]), console)
-    manifest = _load_manifest(arguments)
+    _check_files(arguments, config, crops)
+    alone = store_alone(arguments, crops, console)
+    manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
     print_manifest_notes(manifest, console)
     split = split_manifest(
         manifest.table,
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         store = None
         training, validation, fingerprint = stream_sources(manifest, split, arguments, crops, config, strategy, console)
     else:
-        store = prepare_store(
+        store = alone or prepare_store(
             manifest,
             arguments.store,
             crops,
@@ -151,12 +152,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         fingerprint=fingerprint.preprocessing,
         console=console,
     )
-    exported = _already_exported(run_folder, result)
+    exported = already_exported(run_folder, result, output)
     if exported is None:
         console.print(f"exporting epoch {result.best_epoch} to {output}", markup=False)
         exported = export_best(result, rule, fingerprint, split, config, output, manifest)
-        content = {"best_epoch": result.best_epoch, "best_value": result.best_value, "model": str(exported.resolve())}
-        write_atomically(run_folder / EXPORTED_FILE, json.dumps(content).encode())
+        record_export(run_folder, result, exported)
         console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold", markup=False)
     else:
         console.print(f"{exported} is already the best epoch of {run_folder}", markup=False)
@@ -166,153 +166,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _load_manifest(arguments: argparse.Namespace) -> Manifest:
-    """Read the manifest of --data, or the one that a store holds where only the store is given."""
-    if arguments.store and not arguments.data and (Path(arguments.store) / "manifest.parquet").is_file():
-        from tfdfd.data.store import FaceStore
+def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: ExtractionConfig) -> None:
+    """Find out before hours of work that the weights file or the folder of the output cannot be used."""
+    from tfdfd.models import BACKBONES
 
-        store = FaceStore.open(Path(arguments.store))
-        table = store.manifest()
-        table = table.drop(columns=[name for name in ("split",) if name in table])
-        is_faces = store.fingerprint.preprocessing["strip_codec"] == "as delivered"
-        layout = "faces" if is_faces else "csv"
-        return Manifest(
-            table=table, layout=layout, root=Path(store.fingerprint.provenance["source"]), is_faces=is_faces
-        )
-    return load_manifest(data_folder(arguments.data))
-
-
-def _already_exported(run_folder: Path, result: TrainResult) -> Path | None:
-    """Return the version that a run that has not moved since has already exported, if it is still there."""
-    try:
-        content = json.loads((run_folder / EXPORTED_FILE).read_text())
-    except FileNotFoundError:
-        return None
-    is_same = (content["best_epoch"], content["best_value"]) == (result.best_epoch, result.best_value)
-    exported = Path(content["model"])
-    return exported if is_same and (exported / "saved_model.pb").is_file() else None
-
-
-def store_sources(
-    store: FaceStore,
-    split: Split,
-    arguments: argparse.Namespace,
-    config: TrainConfig,
-    strategy: tf.distribute.Strategy,
-    console: Console,
-) -> tuple[TrainingSource, ValidationSource]:
-    """Return the faces of both sides of a split, from a store.
-
-    Raises:
-        TfdfdError: if a side has no face, or only one label with a face.
-    """
-    from tfdfd.data.strips import check_strips
-    from tfdfd.data.tracks import scoring_rows, training_table
-    from tfdfd.training.sources import FaceTableSource, StripSource
-
-    datasets = make_datasets(console, arguments.input)
-    console.print(f"batches come from {datasets.name}")
-    clips, sides = split.table, split.sides
-    table = training_table(store, rows_where(clips, sides == TRAIN))
-    val_clips = rows_where(clips, sides == VAL)
-    rows = scoring_rows(store, val_clips)
-    for side, labels in (
-        (TRAIN, table.labels),
-        (VAL, values(val_clips, "label")[rows.clip_rows]),
-    ):
-        _require_both_labels(side, labels)
-    check_strips([*table.strip_paths, *rows.strip_paths])
-    labels = np.full(len(val_clips), -1)
-    labels[rows.clip_rows] = values(val_clips, "label")[rows.clip_rows]
-    if without := int((labels < 0).sum()):
-        console.print(f"{without} validation clips have no face: they do not choose the best epoch", style="yellow")
-    return (
-        FaceTableSource(table, config, datasets, strategy, store.crop_size),
-        StripSource(rows, labels, config, datasets, strategy, store.crop_size),
-    )
-
-
-def stream_sources(
-    manifest: Manifest,
-    split: Split,
-    arguments: argparse.Namespace,
-    crops: ExtractionConfig,
-    config: TrainConfig,
-    strategy: tf.distribute.Strategy,
-    console: Console,
-) -> tuple[TrainingSource, ValidationSource, Fingerprint]:
-    """Return the faces of both sides of a split, straight from video, and their fingerprint.
-
-    Raises:
-        TfdfdError: for ready-made crops or options that only a store honours.
-    """
-    from tfdfd.data.fingerprint import Fingerprint
-    from tfdfd.extraction import extraction_fingerprint
-    from tfdfd.faces.mtcnn import MTCNN
-    from tfdfd.streaming import FaceStream, TrackStream
-    from tfdfd.training.stream_sources import FaceStreamSource, TrackStreamSource
-
-    if manifest.is_faces:
-        raise TfdfdError("--stream reads video, and these are ready-made crops: leave --stream out")
-    for flag, value in (
-        ("--store", arguments.store),
-        ("--retry-failed", arguments.retry_failed),
-        ("--input dali", arguments.input != "auto"),
-        ("--crop-margin", arguments.crop_margin is not None),
-        ("--steps-per-epoch", config.steps_per_epoch),
-    ):
-        if value:
-            raise TfdfdError(f"--stream cannot honour {flag}: leave one of them out")
-    detector = MTCNN(min_face_share=crops.min_face_share)
-    found = extraction_fingerprint(crops, detector.settings, provenance(manifest.root))
-    fingerprint = Fingerprint(found.preprocessing, {**found.provenance, "num_places": crops.places, "stream": True})
-    announced: set[str] = set()
-
-    def on_clip(faces: ClipFaces) -> None:
-        if faces.status != OK and faces.clip_id not in announced:
-            announced.add(faces.clip_id)
-            console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}", markup=False)
-
-    def clips_of(side: str) -> tuple[list[Clip], np.ndarray]:
-        table = rows_where(split.table, split.sides == side)
-        clips = [Clip(clip_id, Path(path)) for clip_id, path in zip(table["clip_id"], table["path"], strict=True)]
-        return clips, values(table, "label").astype(np.int64)
-
-    train_clips, labels = clips_of(TRAIN)
-    weights = np.ones(len(labels), np.float32)
-    if config.balance == "weights":
-        for label in (0, 1):
-            weights[labels == label] = len(labels) / (2 * (labels == label).sum())
-    # Each side reads with its own source: validation may begin while the next training batches are being read.
-    stream = FaceStream(
-        train_clips,
-        labels.astype(np.float32),
-        weights,
-        make_frame_source(console, gpu=has_gpu()),
-        detector,
-        crops,
-        seed=config.seed,
-        global_batch_size=config.batch_size,
-        mirror=config.mirror,
-        on_clip=on_clip,
-    )
-    val_clips, val_labels = clips_of(VAL)
-    console.print(f"finding the faces of the {len(val_clips)} validation clips")
-    tracks = TrackStream(val_clips, make_frame_source(console, gpu=has_gpu()), detector, crops, on_clip=on_clip)
-    _require_both_labels(VAL, val_labels[tracks.clip_rows])
-    with_face = np.full(len(val_labels), -1)
-    with_face[tracks.clip_rows] = val_labels[tracks.clip_rows]
-    return FaceStreamSource(stream, strategy), TrackStreamSource(tracks, with_face, strategy), fingerprint
-
-
-def _require_both_labels(side: str, labels: np.ndarray) -> None:
-    real, fake = int((labels == 0).sum()), int((labels == 1).sum())
-    if not real or not fake:
-        name = {TRAIN: "training", VAL: "validation"}[side]
+    if config.weights not in ("imagenet", "none"):
+        if not Path(config.weights).is_file():
+            raise TfdfdError(f"--weights {config.weights}: no such file; it must be imagenet, none or a weights file")
+        if not h5py.is_hdf5(config.weights):
+            raise TfdfdError(f"--weights {config.weights} is no HDF5 file, as Keras writes weights")
+    smallest = BACKBONES[config.backbone].min_input_size
+    if config.input_size is not None and config.input_size < smallest:
+        raise TfdfdError(f"--input-size must be at least {smallest} for {config.backbone}, got {config.input_size}")
+    if config.input_size is None and crops.crop_size < smallest:
         raise TfdfdError(
-            f"the {name} side has faces of {real} real and {fake} fake tracks, both labels are needed: look at the "
-            "clips that have no face or failed, or choose another split"
+            f"--crop-size {crops.crop_size} is too small for {config.backbone}, which takes faces of at least "
+            f"{smallest} px: give --input-size {smallest} too"
         )
+    for folder in (arguments.output, arguments.run_folder):
+        if folder:
+            with explain_write_errors(Path(folder)):
+                Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def print_split(split: Split, console: Console) -> None:
@@ -328,52 +202,12 @@ def print_split(split: Split, console: Console) -> None:
     print_table(console, f"Split by {split.rule}", header, rows)
 
 
-def export_best(
-    result: TrainResult,
-    rule: Any,
-    fingerprint: Fingerprint,
-    split: Split,
-    config: TrainConfig,
-    output: Path,
-    manifest: Manifest,
-) -> Path:
-    """Export the best checkpoint of a run and return the folder of the new version."""
-    from tfdfd.models.face_classifier import build_face_classifier
-    from tfdfd.serving.export import ModelCard, export_saved_model
-
-    crop_size = int(fingerprint.preprocessing["crop_size"])
-    # Built anew in float32 and outside the strategy: a SavedModel knows neither replicas nor mixed precision.
-    classifier = build_face_classifier(
-        backbone=config.backbone,
-        crop_size=crop_size,
-        input_size=config.input_size,
-        weights=str(result.best_weights),
-        dropout=config.dropout,
-        seed=config.seed,
-    )
-    sides = describe_split(split.table)
-    card = ModelCard(
-        name=output.name,
-        description="scores video clips: the probability that their faces were altered (1 is fake)",
-        backbone=config.backbone,
-        input_size=config.input_size or crop_size,
-        data={
-            "folder": str(manifest.root),
-            "layout": manifest.layout,
-            **dict(zip(map(str, sides.index), records(sides), strict=True)),
-        },
-        split={"rule": split.rule, "seed": config.seed},
-        figures={name: float(value) for name, value in result.best_figures.items()},
-        training=dataclasses.asdict(config),
-    )
-    return export_saved_model(classifier, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output)
-
-
 def _render_demo(folder: Path, console: Console) -> None:
     from tfdfd.data.demo import render_demo
 
-    console.print("[bold]demo[/]: a smoke run on clips rendered from one public-domain portrait, not a benchmark")
-    render_demo(folder)
+    console.print("demo: a smoke run on clips rendered from one public-domain portrait, not a benchmark", style="bold")
+    with explain_write_errors(folder):
+        render_demo(folder)
 
 
 def _finish_demo(exported: Path, split: Split, store: FaceStore, console: Console) -> None:
@@ -395,14 +229,20 @@ def _name(is_fake: int | bool) -> str:
 
 
 def _print_next(exported: Path, arguments: argparse.Namespace, manifest: Manifest, console: Console) -> None:
-    python = sys.executable if " " not in sys.executable else "python"
-    data = arguments.data or manifest.root
-    model = exported.parent
-    lines = [f"{python} run_eval.py --data {data} --model {model}"]
+    """Print commands that work as they stand, from where this one was given."""
+    script, tfdfd = Path(sys.argv[0]), str(Path(sys.executable).with_name("tfdfd"))
+    is_script = script.name == "run_train.py"
+    evaluate = [sys.executable, str(script.with_name("run_eval.py"))] if is_script else [tfdfd, "eval"]
+    data = arguments.data or os.environ.get(DATA_VARIABLE) or manifest.root
+    commands = [[*evaluate, "--data", str(data), "--model", str(exported.parent)]]
+    for flag, value in (("--store", arguments.store), ("--crop-margin", arguments.crop_margin)):
+        if value is not None:
+            commands[0] += [flag, str(value)]
     if not manifest.is_faces:
-        lines.append(f"{Path(python).with_name('tfdfd')} score {manifest.table['path'].iloc[0]} --model {model}")
+        clip = str(manifest.table["path"].iloc[0])
+        commands.append([tfdfd, "score", clip, "--model", str(exported.parent)])
     if arguments.demo:
-        lines.append(f"{python} run_train.py --data DIR   # your own clips")
+        commands.append([sys.executable, str(script), "--data", "DIR"])
     console.print("next:")
-    for line in lines:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    for command in commands:
+        console.print(f"  {shlex.join(command)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,9 +73,12 @@ def load_manifest(folder_or_csv: Path) -> Manifest:
         else:
             root, layout = given, recognise_layout(given)
             rows = LAYOUTS[layout].read(root)
+        return _checked(rows, layout=layout, given=given, root=root)
     except OSError as error:
         raise TfdfdError(f"{error.filename or given} cannot be read: {error.strerror}.") from error
-    return _checked(rows, layout=layout, given=given, root=root)
+    except UnicodeEncodeError as error:
+        name = os.fsencode(error.object) if isinstance(error.object, str) else error.object
+        raise TfdfdError(f"a file name in {given} is not UTF-8, rename it: {name!r}") from error
 
 
 def recognise_layout(root: Path) -> str:

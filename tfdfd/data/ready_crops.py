@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -13,29 +14,37 @@ from PIL import Image, UnidentifiedImageError
 from tfdfd.clip import FAILED, OK, Clip, ClipError, ClipFaces, TfdfdError, Track
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.manifest import Manifest
-from tfdfd.data.store import FaceStore
+from tfdfd.data.store import FaceStore, source_bytes
+
+_LOOKED_AT = 100
 
 
 def ready_crops_fingerprint(manifest: Manifest, margin: float | None, provenance: dict[str, Any]) -> Fingerprint:
     """Return the fingerprint of ready-made crops: their size is measured, their margin declared.
 
     Args:
-        manifest: the crops; the first that can be read gives the size.
+        manifest: the crops; the commonest size among the first of them is theirs.
         margin: share of the face box's longer side added to it, as the person declares it; None if not known.
         provenance: versions and source.
 
     Raises:
-        TfdfdError: if none can be read.
+        TfdfdError: if none is a square picture, or the margin is no number that a crop can have.
     """
-    for path in manifest.table["path"]:
+    if margin is not None and not -0.9 <= margin <= 10:
+        raise TfdfdError(f"--crop-margin must be in [-0.9, 10], got {margin}")
+    sizes: Counter[int] = Counter()
+    for path in manifest.table["path"].head(_LOOKED_AT):
         try:
             with Image.open(path) as image:
-                size = image.size[0]
-            break
+                if image.width == image.height:
+                    sizes[image.width] += 1
         except (OSError, UnidentifiedImageError):
             continue
-    else:
-        raise TfdfdError(f"none of the {len(manifest.table)} crops in {manifest.root} can be read as a picture")
+    if not sizes:
+        raise TfdfdError(
+            f"none of the first {min(_LOOKED_AT, len(manifest.table))} crops in {manifest.root} is a square picture"
+        )
+    ((size, _),) = sizes.most_common(1)
     return Fingerprint(
         preprocessing={
             "detector": "ready-made crops",
@@ -69,7 +78,7 @@ def import_ready_crops(clips: list[Clip], store: FaceStore, *, on_clip: Callable
             )
         except ClipError as error:
             faces = ClipFaces(clip.clip_id, FAILED, str(error))
-        size = clip.path.stat().st_size if clip.path.exists() else -1
+        size = source_bytes(clip.path)
         if faces.status == OK:
             store.write_ready(faces, encoded, source_bytes=size)
         else:
@@ -95,5 +104,7 @@ def _checked_jpeg(path: Path, size: int) -> bytes:
             buffer = BytesIO()
             image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
             return buffer.getvalue()
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except UnidentifiedImageError as error:
+        raise ClipError(f"{path} is no picture that can be read") from error
+    except (OSError, SyntaxError) as error:
         raise ClipError(f"{path} cannot be read as a picture: {error}") from error

@@ -76,7 +76,7 @@ def split_manifest(
     _check_sides(table, np.zeros(len(table), bool), "the data", whole=True)
     notes = []
     if val_folders is not None:
-        is_val = _in_folders(table, val_folders)
+        is_val = in_folders(table, val_folders)
         _check_whole(table, sets, is_val, f"--val-folders {val_folders}")
     elif val_originals is not None:
         is_val = _of_originals(table, sets, val_originals)
@@ -136,7 +136,12 @@ def _parts(text: str, flag: str) -> list[str]:
 # --- the ways to choose ----------------------------------------------------------------------------------------
 
 
-def _in_folders(table: pd.DataFrame, val_folders: str) -> np.ndarray:
+def in_folders(table: pd.DataFrame, val_folders: str) -> np.ndarray:
+    """Return which clips lie in the folders that `--val-folders` names, bool, shape (n,).
+
+    Raises:
+        TfdfdError: if one of its globs matches no folder.
+    """
     folders = sorted(set(values(table, "folder")))
     chosen: set[str] = set()
     for pattern in _parts(val_folders, "--val-folders"):

@@ -20,6 +20,8 @@ from tfdfd.data.store_records import CLIP_COLUMNS, TRACK_COLUMNS, record_of
 from tfdfd.data.strips import encode_strip
 
 _FORMAT = 1
+FILE_IS_GONE = -1
+"""Size of a clip's file that is not there."""
 
 
 class FaceStore:
@@ -94,7 +96,9 @@ class FaceStore:
                     f"use --places {store.num_places} or another --store"
                 )
             return store, warning
-        if folder.is_dir() and any(folder.iterdir()):
+        # What a run leaves that was killed, or met a full disk, before the store was made is no stranger's.
+        ours = ("writer.lock", f"store.json{TEMPORARY}")
+        if folder.is_dir() and any(path.name not in ours for path in folder.iterdir()):
             raise TfdfdError(
                 f"{folder} is not empty and is no face store (no store.json): give an empty or new --store folder"
             )
@@ -141,13 +145,16 @@ class FaceStore:
 
         Args:
             clip_id: the clip.
-            source_bytes: size of its file now.
+            source_bytes: size of its file now, FILE_IS_GONE if there is none.
             retry_failed: count a failed clip as not done.
         """
         record = self.record(clip_id)
-        if record is None or record["source_bytes"] != source_bytes:
+        if record is None:
             return False
-        if retry_failed and record["status"] == FAILED:
+        if record["status"] == FAILED and retry_failed:
+            return False
+        # A store outlives its clips: where the file is gone, what was made of it stays.
+        if record["source_bytes"] != source_bytes != FILE_IS_GONE:
             return False
         return all((self.folder / track["strip"]).is_file() for track in record["tracks"])
 
@@ -258,3 +265,11 @@ def _file_name(clip_id: str) -> tuple[str, str]:
     if len(name) > 180:
         name = f"{name[:140]}.{digest}"
     return digest[:2], name
+
+
+def source_bytes(path: Path) -> int:
+    """Return a file's size, FILE_IS_GONE if it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return FILE_IS_GONE

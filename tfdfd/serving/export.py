@@ -62,8 +62,8 @@ def export_saved_model(
         rule: written into the graph.
         fingerprint: how the crops were made that it was trained on.
         card: the model card.
-        clips: pandas table of the clips with `clip_id`, `original`, `folder`, `split`, by which evaluation knows
-            what the model was trained on.
+        clips: pandas table of the clips with `clip_id`, `original`, `donor`, `folder`, `split`, by which evaluation
+            knows what the model was trained on.
         crop_size: side of a crop in pixels.
         folder: `saved_models/<name>`.
 
@@ -101,7 +101,7 @@ def export_saved_model(
         (assets / "fingerprint.json").write_text(fingerprint_json)
         (assets / "scoring_rule.json").write_text(rule_json + "\n")
         (assets / "model_card.json").write_text(json.dumps(card.__dict__, indent=1, sort_keys=True) + "\n")
-        clips[["clip_id", "original", "folder", "split"]].to_csv(assets / "clips.csv", index=False)
+        clips[["clip_id", "original", "donor", "folder", "split"]].to_csv(assets / "clips.csv", index=False)
         os.replace(unfinished, folder / str(version))
     return folder / str(version)
 

@@ -65,7 +65,7 @@ class LoadedModel:
         return json.loads(self._asset("model_card.json"))
 
     def clips(self) -> pd.DataFrame:
-        """Return the clips of its training run: clip_id, original, folder, split (`train` or `val`)."""
+        """Return the clips of its training run: clip_id, original, donor, folder, split (`train` or `val`)."""
         return pd.read_csv(StringIO(self._asset("clips.csv")), dtype=str, keep_default_na=False)
 
     def _asset(self, name: str) -> str:

@@ -74,7 +74,7 @@ class TrainConfig:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         for name in ("patience", "seed", "checkpoint_minutes"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
@@ -84,6 +84,11 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise ValueError(f"{name} must be above 0 and below 1, got {value}")
+
+        if self.batchnorm == "frozen" and self.batchnorm_momentum is not None:
+            raise ValueError("batchnorm_momentum changes nothing with batchnorm frozen: leave one of them out")
+        if self.batchnorm == "frozen" and self.weights == "none":
+            raise ValueError("batchnorm frozen keeps the statistics of the first weights, and weights none has none")
 
     def dtype_policy(self, *, on_gpus: bool) -> str:
         """Return the Keras dtype policy: `mixed_float16` or `float32`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def load_state(
         with np.load(path) as file:
             content = json.loads(bytes(file["state"]))
             arrays = {key: file[key] for key in file.files if key != "state"}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise TfdfdError(f"{path} is not a training state ({error}): choose another run folder") from error
     if content.get("format") != FORMAT:
         raise TfdfdError(f"{path} has format {content.get('format')}, this version reads {FORMAT}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfdfd.clip import FAKE, REAL, TfdfdError
+from tfdfd.clip import FAKE, REAL, Clip, TfdfdError
 from tfdfd.streaming import FaceStream, TrackStream
 
 
@@ -29,6 +30,7 @@ class FaceStreamSource:
             "real clips": int((labels == REAL).sum()),
             "fake clips": int((labels == FAKE).sum()),
             "places": self.stream.config.places,
+            "digest": _digest(self.stream.clips, labels),
         }
 
     def num_steps(self, epoch: int) -> int:
@@ -67,6 +69,7 @@ class TrackStreamSource:
             "tracks": len(self.clip_rows),
             "real clips": int((self.clip_labels == REAL).sum()),
             "fake clips": int((self.clip_labels == FAKE).sum()),
+            "digest": _digest(self.stream.clips, self.clip_labels),
         }
 
     @property
@@ -92,6 +95,11 @@ class TrackStreamSource:
             tf.TensorSpec([batch], tf.int32),
         )
         return _Distributed(lambda: self.stream.batches(batch), signature, self.strategy, (0, self.num_steps))
+
+
+def _digest(clips: Sequence[Clip], labels: np.ndarray) -> str:
+    lines = [f"{clip.clip_id} {label}" for clip, label in zip(clips, labels.tolist(), strict=True)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 class _Distributed:

@@ -1,0 +1,81 @@
+"""The best epoch of a run to a SavedModel, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfdfd.data.atomic import write_atomically
+from tfdfd.data.manifest import Manifest
+from tfdfd.data.splits import Split, describe_split
+from tfdfd.data.tables import records
+from tfdfd.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from tfdfd.data.fingerprint import Fingerprint
+    from tfdfd.models.scoring import ScoringRule
+    from tfdfd.training.loop import TrainResult
+
+EXPORTED_FILE = "exported.json"
+"""In the run folder: which version holds its best epoch, so that the same command again exports nothing twice."""
+
+
+def already_exported(run_folder: Path, result: TrainResult, output: Path) -> Path | None:
+    """Return the version that a run that has not moved since has already exported, if it is still there."""
+    try:
+        content = json.loads((run_folder / EXPORTED_FILE).read_text())
+    except FileNotFoundError:
+        return None
+    is_same = (content["best_epoch"], content["best_value"]) == (result.best_epoch, result.best_value)
+    exported = output / Path(content["model"]).name
+    is_there = exported.resolve() == Path(content["model"]) and (exported / "saved_model.pb").is_file()
+    return exported if is_same and is_there else None
+
+
+def record_export(run_folder: Path, result: TrainResult, exported: Path) -> None:
+    """Write down which version holds the best epoch of a run."""
+    content = {"best_epoch": result.best_epoch, "best_value": result.best_value, "model": str(exported.resolve())}
+    write_atomically(run_folder / EXPORTED_FILE, json.dumps(content).encode())
+
+
+def export_best(
+    result: TrainResult,
+    rule: ScoringRule,
+    fingerprint: Fingerprint,
+    split: Split,
+    config: TrainConfig,
+    output: Path,
+    manifest: Manifest,
+) -> Path:
+    """Export the best checkpoint of a run and return the folder of the new version."""
+    from tfdfd.models.face_classifier import build_face_classifier
+    from tfdfd.serving.export import ModelCard, export_saved_model
+
+    crop_size = int(fingerprint.preprocessing["crop_size"])
+    # Built anew in float32 and outside the strategy: a SavedModel knows neither replicas nor mixed precision.
+    classifier = build_face_classifier(
+        backbone=config.backbone,
+        crop_size=crop_size,
+        input_size=config.input_size,
+        weights=str(result.best_weights),
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+    sides = describe_split(split.table)
+    card = ModelCard(
+        name=output.name,
+        description="scores video clips: the probability that their faces were altered (1 is fake)",
+        backbone=config.backbone,
+        input_size=config.input_size or crop_size,
+        data={
+            "folder": str(manifest.root),
+            "layout": manifest.layout,
+            **dict(zip(map(str, sides.index), records(sides), strict=True)),
+        },
+        split={"rule": split.rule, "seed": config.seed},
+        figures={name: float(value) for name, value in result.best_figures.items()},
+        training=dataclasses.asdict(config),
+    )
+    return export_saved_model(classifier, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output)

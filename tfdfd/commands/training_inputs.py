@@ -1,0 +1,179 @@
+"""Where the faces of a training run come from: a store, a store without its clips, or video itself."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+
+from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
+from tfdfd.commands.inputs import has_gpu, make_datasets, make_frame_source, names_data, provenance
+from tfdfd.data.manifest import Manifest
+from tfdfd.data.splits import TRAIN, VAL, Split
+from tfdfd.data.tables import rows_where, values
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from tfdfd.data.fingerprint import Fingerprint
+    from tfdfd.data.store import FaceStore
+    from tfdfd.training.sources import TrainingSource, ValidationSource
+
+
+def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console: Console) -> FaceStore | None:
+    """Return the store to train on where it is all there is: --store without --data, $TFDFD_DATA or ./data."""
+    if not arguments.store or names_data(arguments.data) or arguments.stream:
+        return None
+    if not (Path(arguments.store) / "manifest.parquet").is_file():
+        return None
+    from tfdfd.data.store import FaceStore
+
+    for flag, value in (("--retry-failed", arguments.retry_failed), ("--crop-margin", arguments.crop_margin)):
+        if value:
+            raise TfdfdError(f"{flag} needs the clips, and only a store is given: add --data, or leave it out")
+    store = FaceStore.open(Path(arguments.store))
+    made = {**store.fingerprint.preprocessing, "places": store.num_places}
+    for name in ("places", "crop_size", "margin"):
+        asked = getattr(crops, name)
+        if asked not in (getattr(ExtractionConfig(), name), made[name]):
+            raise TfdfdError(
+                f"--{name.replace('_', '-')} {asked}: the store {store.folder} was made with {made[name]}, and its "
+                "clips are not here to make it anew"
+            )
+    console.print(f"no clips are given: labels and faces come from the store {store.folder}")
+    return store
+
+
+def manifest_of(store: FaceStore) -> Manifest:
+    """Return the manifest that a store holds."""
+    is_faces = store.fingerprint.preprocessing["strip_codec"] == "as delivered"
+    root = Path(store.fingerprint.provenance["source"])
+    return Manifest(table=store.manifest(), layout="faces" if is_faces else "csv", root=root, is_faces=is_faces)
+
+
+def store_sources(
+    store: FaceStore,
+    split: Split,
+    arguments: argparse.Namespace,
+    config: TrainConfig,
+    strategy: tf.distribute.Strategy,
+    console: Console,
+) -> tuple[TrainingSource, ValidationSource]:
+    """Return the faces of both sides of a split, from a store.
+
+    Raises:
+        TfdfdError: if a side has no face, or only one label with a face.
+    """
+    from tfdfd.data.strips import check_strips
+    from tfdfd.data.tracks import scoring_rows, training_table
+    from tfdfd.training.sources import FaceTableSource, StripSource
+
+    datasets = make_datasets(console, arguments.input)
+    console.print(f"batches come from {datasets.name}")
+    clips, sides = split.table, split.sides
+    table = training_table(store, rows_where(clips, sides == TRAIN))
+    val_clips = rows_where(clips, sides == VAL)
+    rows = scoring_rows(store, val_clips)
+    for side, labels in (
+        (TRAIN, table.labels),
+        (VAL, values(val_clips, "label")[rows.clip_rows]),
+    ):
+        _require_both_labels(side, labels)
+    check_strips([*table.strip_paths, *rows.strip_paths])
+    labels = np.full(len(val_clips), -1)
+    labels[rows.clip_rows] = values(val_clips, "label")[rows.clip_rows]
+    if without := int((labels < 0).sum()):
+        console.print(f"{without} validation clips have no face: they do not choose the best epoch", style="yellow")
+    return (
+        FaceTableSource(table, config, datasets, strategy, store.crop_size),
+        StripSource(rows, labels, config, datasets, strategy, store.crop_size),
+    )
+
+
+def stream_sources(
+    manifest: Manifest,
+    split: Split,
+    arguments: argparse.Namespace,
+    crops: ExtractionConfig,
+    config: TrainConfig,
+    strategy: tf.distribute.Strategy,
+    console: Console,
+) -> tuple[TrainingSource, ValidationSource, Fingerprint]:
+    """Return the faces of both sides of a split, straight from video, and their fingerprint.
+
+    Raises:
+        TfdfdError: for ready-made crops or options that only a store honours.
+    """
+    from tfdfd.data.fingerprint import Fingerprint
+    from tfdfd.extraction import extraction_fingerprint
+    from tfdfd.faces.mtcnn import MTCNN
+    from tfdfd.streaming import FaceStream, TrackStream
+    from tfdfd.training.stream_sources import FaceStreamSource, TrackStreamSource
+
+    if manifest.is_faces:
+        raise TfdfdError("--stream reads video, and these are ready-made crops: leave --stream out")
+    for flag, value in (
+        ("--store", arguments.store),
+        ("--retry-failed", arguments.retry_failed),
+        (f"--input {arguments.input}", arguments.input != "auto"),
+        ("--accept-mismatch", arguments.accept_mismatch),
+        ("--crop-margin", arguments.crop_margin is not None),
+        ("--steps-per-epoch", config.steps_per_epoch),
+    ):
+        if value:
+            raise TfdfdError(f"--stream cannot honour {flag}: leave one of them out")
+    detector = MTCNN(min_face_share=crops.min_face_share)
+    found = extraction_fingerprint(crops, detector.settings, provenance(manifest.root))
+    fingerprint = Fingerprint(found.preprocessing, {**found.provenance, "num_places": crops.places, "stream": True})
+    announced: set[str] = set()
+
+    def on_clip(faces: ClipFaces) -> None:
+        if faces.status != OK and faces.clip_id not in announced:
+            announced.add(faces.clip_id)
+            console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}", markup=False)
+
+    def clips_of(side: str) -> tuple[list[Clip], np.ndarray]:
+        table = rows_where(split.table, split.sides == side)
+        clips = [Clip(clip_id, Path(path)) for clip_id, path in zip(table["clip_id"], table["path"], strict=True)]
+        return clips, values(table, "label").astype(np.int64)
+
+    train_clips, labels = clips_of(TRAIN)
+    weights = np.ones(len(labels), np.float32)
+    if config.balance == "weights":
+        for label in (0, 1):
+            weights[labels == label] = len(labels) / (2 * (labels == label).sum())
+    # Each side reads with its own source: validation may begin while the next training batches are being read.
+    stream = FaceStream(
+        train_clips,
+        labels.astype(np.float32),
+        weights,
+        make_frame_source(console, gpu=has_gpu()),
+        detector,
+        crops,
+        seed=config.seed,
+        global_batch_size=config.batch_size,
+        mirror=config.mirror,
+        on_clip=on_clip,
+    )
+    val_clips, val_labels = clips_of(VAL)
+    console.print(f"finding the faces of the {len(val_clips)} validation clips")
+    tracks = TrackStream(val_clips, make_frame_source(console, gpu=has_gpu()), detector, crops, on_clip=on_clip)
+    _require_both_labels(VAL, val_labels[tracks.clip_rows])
+    with_face = np.full(len(val_labels), -1)
+    with_face[tracks.clip_rows] = val_labels[tracks.clip_rows]
+    return FaceStreamSource(stream, strategy), TrackStreamSource(tracks, with_face, strategy), fingerprint
+
+
+def _require_both_labels(side: str, labels: np.ndarray) -> None:
+    real, fake = int((labels == 0).sum()), int((labels == 1).sum())
+    if not real or not fake:
+        name = {TRAIN: "training", VAL: "validation"}[side]
+        raise TfdfdError(
+            f"the {name} side has faces of {real} real and {fake} fake tracks, both labels are needed: look at the "
+            "clips that have no face or failed, or choose another split"
+        )
