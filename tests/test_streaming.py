@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_extraction import INFO, ScriptedDetector
+from tests.test_extraction import INFO, ScriptedDetector, ScriptedFrames
 from tfdfd.clip import Clip, ClipError, ClipFrames, TfdfdError
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import decode_strip
@@ -21,7 +21,7 @@ LABELS = np.array([0, 1, 0, 1, 1, 0], np.float32)
 WEIGHTS = np.array([1.5, 0.5, 1.5, 0.5, 0.5, 1.5], np.float32)
 
 
-class RampFrames:
+class RampFrames(ScriptedFrames):
     """Clip n has three frames of a ramp that rises to the right from 30 n + 10; clip BROKEN cannot be read."""
 
     def read(self, clip_path, num_places):
@@ -32,13 +32,6 @@ class RampFrames:
         return ClipFrames(
             np.repeat(ramp[..., None], 3, -1).astype(np.uint8), np.arange(3), np.arange(3), INFO, "x", "y"
         )
-
-    def iterate(self, clips, num_places):
-        for clip in clips:
-            try:
-                yield clip, self.read(clip.path, num_places)
-            except ClipError as error:
-                yield clip, error
 
 
 def face_stream(clips=CLIPS, *, mirror=False, seed=0, batch=5, buffer_clips=2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import sklearn.metrics
 
 ScoreClips = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """(probabilities float32 [n, places], is_face bool [n, places], clip_rows [n], num_clips) -> clip scores
@@ -16,22 +17,15 @@ MONITOR = "val_clip_log_loss"
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean log loss, probabilities clipped to [1e-7, 1 - 1e-7]."""
-    p = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(np.asarray(labels) == 1, np.log(p), np.log1p(-p))))
+    clipped = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
+    return float(sklearn.metrics.log_loss(labels, clipped, labels=[0, 1]))
 
 
 def area_under_roc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Return the share of (fake, real) pairs that are ordered rightly, ties half; NaN if one label is missing.
-
-    Source: the Mann-Whitney statistic.
-    """
-    is_fake = np.asarray(labels) == 1
-    num_fake, num_real = int(is_fake.sum()), int((~is_fake).sum())
-    if not num_fake or not num_real:
+    """Return the area under the ROC curve; NaN if one label is missing."""
+    if len(np.unique(labels)) < 2:
         return float("nan")
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[is_fake].sum() - num_fake * (num_fake + 1) / 2) / (num_fake * num_real))
+    return float(sklearn.metrics.roc_auc_score(labels, scores))
 
 
 def validation_figures(
