@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 from PIL import Image
 
 from tests.run_commands import run
@@ -142,4 +143,15 @@ def test_weights_that_are_no_weights_stop_the_run_before_any_work(tmp_path):
     done = run("run_train.py", "--data", clips, "--weights", "weights.txt", cwd=tmp_path)
     assert done.returncode == 1
     assert "weights.txt is no HDF5 file" in done.stdout
+    assert not (tmp_path / "stores").exists()
+
+
+def test_weights_of_another_network_stop_the_run_before_any_work(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)).save_weights(tmp_path / "other.weights.h5")
+    clips = dfdc(tmp_path / "clips", json.dumps({"a.mp4": {"label": "REAL"}}))
+    done = run("run_train.py", "--data", clips, "--weights", "other.weights.h5", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "other.weights.h5" in done.stdout
+    assert "Traceback" not in done.stdout
     assert not (tmp_path / "stores").exists()

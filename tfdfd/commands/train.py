@@ -169,12 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: ExtractionConfig) -> None:
     """Find out before hours of work that the weights file or the folder of the output cannot be used."""
     from tfdfd.models import BACKBONES
+    from tfdfd.training.build import classifier_builder
 
-    if config.weights not in ("imagenet", "none"):
-        if not Path(config.weights).is_file():
-            raise TfdfdError(f"--weights {config.weights}: no such file; it must be imagenet, none or a weights file")
-        if not h5py.is_hdf5(config.weights):
-            raise TfdfdError(f"--weights {config.weights} is no HDF5 file, as Keras writes weights")
     smallest = BACKBONES[config.backbone].min_input_size
     if config.input_size is not None and config.input_size < smallest:
         raise TfdfdError(f"--input-size must be at least {smallest} for {config.backbone}, got {config.input_size}")
@@ -183,6 +179,13 @@ def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: Extr
             f"--crop-size {crops.crop_size} is too small for {config.backbone}, which takes faces of at least "
             f"{smallest} px: give --input-size {smallest} too"
         )
+    if config.weights not in ("imagenet", "none"):
+        if not Path(config.weights).is_file():
+            raise TfdfdError(f"--weights {config.weights}: no such file; it must be imagenet, none or a weights file")
+        if not h5py.is_hdf5(config.weights):
+            raise TfdfdError(f"--weights {config.weights} is no HDF5 file, as Keras writes weights")
+        # Seconds now, against hours of extraction before the same error.
+        classifier_builder(config, max(crops.crop_size, config.input_size or 0))("float32")
     for folder in (arguments.output, arguments.run_folder):
         if folder:
             with explain_write_errors(Path(folder)):
