@@ -28,7 +28,10 @@ _LINE_SECONDS = 30.0
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console for the terminal; in a log file or a pipe lines are not folded at 80 columns."""
+    """Return a console for the terminal; in a log file or a pipe lines are not folded at 80 columns.
+
+    It reads no markup: file names hold [brackets].
+    """
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False)
 
@@ -157,7 +160,7 @@ class WorkProgress:
 
 def print_table(console: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows as a table; numbers to the right."""
-    console.print(title, style="italic", markup=False)  # a table's own title is folded to the table's width
+    console.print(title, style="italic")  # a table's own title is folded to the table's width
     table = Table()
     for column, name in enumerate(header):
         numeric = all(isinstance(row[column], int | float) for row in rows)

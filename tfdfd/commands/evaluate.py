@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tfdfd.serving.saved_model import LoadedModel
 
     model = LoadedModel(folder)
-    console.print(f"model {model.folder}, rule {model.rule.to_json()}", markup=False)
+    console.print(f"model {model.folder}, rule {model.rule.to_json()}")
     if arguments.no_evidence_score is not None:
         try:
             model.rule = dataclasses.replace(model.rule, no_evidence_score=arguments.no_evidence_score)
@@ -142,7 +142,7 @@ def evaluate(
         write_atomically(report / "scores.csv", scores.to_csv(index=False).encode())
         write_atomically(report / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     print_scores(scores, metrics, console)
-    console.print(f"wrote {report / 'scores.csv'} and {report / 'metrics.json'}", markup=False)
+    console.print(f"wrote {report / 'scores.csv'} and {report / 'metrics.json'}")
     return scores
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfdfd.clip import FAILED, OK, Clip, ClipFaces, TfdfdError
+from tfdfd.clip import FAILED, OK, ClipFaces, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import data_folder, has_gpu, make_frame_source, provenance
-from tfdfd.data.manifest import Manifest, load_manifest
+from tfdfd.data.manifest import Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
 from tfdfd.faces.config import ExtractionConfig
 
@@ -95,10 +95,7 @@ def prepare_store(
     path = Path(folder) if folder else default_store(manifest, fingerprint, num_places)
     store, warning = FaceStore.create_or_open(path, fingerprint, num_places=num_places, accept_mismatch=accept_mismatch)
     _warn(console, warning)
-    clips = [
-        Clip(clip_id, Path(clip_path))
-        for clip_id, clip_path in zip(manifest.table["clip_id"], manifest.table["path"], strict=True)
-    ]
+    clips = clips_in(manifest.table)
     todo = clips_to_do(clips, store, retry_failed=retry_failed)
     absent = [(clip_id, reason) for clip_id, reason in manifest.missing if store.record(clip_id) is None]
     if warning and todo:
@@ -114,9 +111,9 @@ def prepare_store(
             def on_clip(faces: ClipFaces) -> None:
                 progress.advance()
                 if faces.status != OK:
-                    console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}", markup=False)
+                    console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}")
                 for warning in faces.frames.warnings if faces.frames else ():
-                    console.print(f"  {faces.clip_id}: {warning}", markup=False)
+                    console.print(f"  {faces.clip_id}: {warning}")
 
             for clip_id, reason in absent:
                 store.write(ClipFaces(clip_id, FAILED, reason), source_bytes=FILE_IS_GONE)
@@ -153,7 +150,7 @@ def default_store(manifest: Manifest, fingerprint: Fingerprint, num_places: int)
 
 def _warn(console: Console, warning: str) -> None:
     if warning:
-        console.print(f"accepted: {warning}", style="yellow", markup=False)
+        console.print(f"accepted: {warning}", style="yellow")
 
 
 def _print_summary(store: FaceStore, manifest: Manifest, console: Console) -> None:
@@ -173,7 +170,7 @@ def _print_summary(store: FaceStore, manifest: Manifest, console: Console) -> No
     )
     bad = [clip for clip in clips if clip["status"] != OK]
     for clip in bad[:10]:
-        console.print(f"  {clip['clip_id']}: {clip['status']}, {clip['reason']}", markup=False)
+        console.print(f"  {clip['clip_id']}: {clip['status']}, {clip['reason']}")
     if len(bad) > 10:
         console.print(f"  and {len(bad) - 10} more, in {store.folder / 'clips.parquet'}")
     if statuses[FAILED]:
@@ -208,9 +205,8 @@ def print_manifest_notes(manifest: Manifest, console: Console) -> None:
     console.print(
         f"{manifest.root}: {manifest.layout}, {len(manifest.table)} clips "
         f"({labels.get(0, 0)} real, {labels.get(1, 0)} fake)",
-        markup=False,
     )
     for name, listed in (("named but not there", manifest.missing), ("not named in the labels", manifest.unlisted)):
         if listed:
             shown = [" ".join(entry) if isinstance(entry, tuple) else entry for entry in listed]
-            console.print(f"{len(listed)} clips are {name}: {some(shown, limit=3)}", style="yellow", markup=False)
+            console.print(f"{len(listed)} clips are {name}: {some(shown, limit=3)}", style="yellow")

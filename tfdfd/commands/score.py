@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         accept=arguments.accept_mismatch,
     )
     if warning:
-        console.print(f"accepted: {warning}", style="yellow", markup=False)
+        console.print(f"accepted: {warning}", style="yellow")
     frame_source = make_frame_source(console, gpu=has_gpu())
     rows = []
     for path in paths:

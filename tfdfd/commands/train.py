@@ -154,12 +154,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     exported = already_exported(run_folder, result, output)
     if exported is None:
-        console.print(f"exporting epoch {result.best_epoch} to {output}", markup=False)
+        console.print(f"exporting epoch {result.best_epoch} to {output}")
         exported = export_best(result, rule, fingerprint, split, config, output, manifest)
         record_export(run_folder, result, exported)
-        console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold", markup=False)
+        console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold")
     else:
-        console.print(f"{exported} is already the best epoch of {run_folder}", markup=False)
+        console.print(f"{exported} is already the best epoch of {run_folder}")
     if arguments.demo and store is not None:
         _finish_demo(exported, split, store, console)
     _print_next(exported, arguments, manifest, console)
@@ -196,7 +196,7 @@ def print_split(split: Split, console: Console) -> None:
     """Print clips, labels and folders of each side."""
     described = describe_split(split.table)
     for note in split.notes:
-        console.print(note, style="yellow", markup=False)
+        console.print(note, style="yellow")
     rows = [
         [side, *(row[name] for name in ("clips", "real", "fake", "sets", "folder_names"))]
         for side, row in zip(described.index, records(described), strict=True)

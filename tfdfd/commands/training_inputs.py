@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.inputs import has_gpu, make_datasets, make_frame_source, names_data, provenance
-from tfdfd.data.manifest import Manifest
+from tfdfd.data.manifest import Manifest, clips_in
 from tfdfd.data.splits import TRAIN, VAL, Split
 from tfdfd.data.tables import rows_where, values
 from tfdfd.faces.config import ExtractionConfig
@@ -135,12 +135,11 @@ def stream_sources(
     def on_clip(faces: ClipFaces) -> None:
         if faces.status != OK and faces.clip_id not in announced:
             announced.add(faces.clip_id)
-            console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}", markup=False)
+            console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}")
 
     def clips_of(side: str) -> tuple[list[Clip], np.ndarray]:
         table = rows_where(split.table, split.sides == side)
-        clips = [Clip(clip_id, Path(path)) for clip_id, path in zip(table["clip_id"], table["path"], strict=True)]
-        return clips, values(table, "label").astype(np.int64)
+        return clips_in(table), values(table, "label").astype(np.int64)
 
     train_clips, labels = clips_of(TRAIN)
     weights = np.ones(len(labels), np.float32)

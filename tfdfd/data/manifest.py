@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfdfd.clip import FAKE, REAL, TfdfdError
+from tfdfd.clip import FAKE, REAL, Clip, TfdfdError
 from tfdfd.data.layouts import LAYOUTS
 from tfdfd.data.tables import FACES_CSV, TEXT_COLUMNS, LayoutRows, read_clip_csv, some, values
 
@@ -51,6 +51,11 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.table)
+
+
+def clips_in(table: pd.DataFrame) -> list[Clip]:
+    """Return the clips of a manifest's table, in its order."""
+    return [Clip(clip_id, Path(path)) for clip_id, path in zip(table["clip_id"], table["path"], strict=True)]
 
 
 def load_manifest(folder_or_csv: Path) -> Manifest:
