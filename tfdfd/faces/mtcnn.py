@@ -12,9 +12,7 @@ from tfdfd.clip import Detections
 from tfdfd.faces.mtcnn_candidates import WINDOW, Candidates, from_windows, survivors
 from tfdfd.faces.mtcnn_networks import MtcnnNetworks
 from tfdfd.faces.mtcnn_pyramid import halve_while_far, resize_area
-
-DEFAULT_FACE_SHARE = 1 / 18
-"""Smallest face as a share of the frame's shorter side: 60 pixels of 1080."""
+from tfdfd.faces.mtcnn_weights import DEFAULT_FACE_SHARE, DEFAULT_SCALE_FACTOR, DEFAULT_THRESHOLDS, mtcnn_settings
 
 # Overlaps that suppress, as in the mtcnn package.
 _SAME_LEVEL_IOU, _ALL_LEVELS_IOU, _REFINED_IOU, _FINAL_OVERLAP = 0.5, 0.7, 0.7, 0.7
@@ -43,8 +41,8 @@ class MTCNN(tf.Module):
         *,
         min_face_share: float = DEFAULT_FACE_SHARE,
         min_face_size: float | None = None,
-        scale_factor: float = 0.709,
-        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
+        scale_factor: float = DEFAULT_SCALE_FACTOR,
+        thresholds: tuple[float, float, float] = DEFAULT_THRESHOLDS,
         by_matmul: bool | None = None,
     ) -> None:
         """Build the detector.
@@ -75,22 +73,19 @@ class MTCNN(tf.Module):
         self._min_face_share = float(min_face_share)
         self._min_face_size = None if min_face_size is None else float(min_face_size)
         self._scale_factor = float(scale_factor)
-        self._thresholds = tuple(float(threshold) for threshold in thresholds)
+        self._thresholds = thresholds
         self._by_matmul = bool(tf.config.list_physical_devices("GPU")) if by_matmul is None else by_matmul
         self._networks = MtcnnNetworks()
 
     @property
     def settings(self) -> dict[str, Any]:
         """What decides which faces are found, as JSON values: a part of the fingerprint."""
-        in_pixels = self._min_face_size is not None
-        return {
-            "detector": "mtcnn",
-            "weights": self._networks.weights_digest,
-            "min_face_share": None if in_pixels else self._min_face_share,
-            "min_face_size": self._min_face_size,
-            "scale_factor": self._scale_factor,
-            "thresholds": list(self._thresholds),
-        }
+        return mtcnn_settings(
+            min_face_share=self._min_face_share,
+            min_face_size=self._min_face_size,
+            scale_factor=self._scale_factor,
+            thresholds=self._thresholds,
+        )
 
     def __call__(self, frames: np.ndarray | tf.Tensor) -> list[Detections]:
         """Find the faces of each frame.

@@ -1,7 +1,7 @@
 """The three networks of MTCNN, with the weights that the `mtcnn` package ships.
 
-The weights are read from the package's files without importing its code, and become constants of whatever
-graph calls the networks, so nothing has to be tracked, initialised or copied to a device.
+The weights become constants of whatever graph calls the networks, so nothing has to be tracked, initialised or
+copied to a device.
 
 Source: Zhang et al., Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks,
 arXiv:1604.02878; weights of https://github.com/ipazc/mtcnn (MIT licence).
@@ -9,20 +9,13 @@ arXiv:1604.02878; weights of https://github.com/ipazc/mtcnn (MIT licence).
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-import joblib
 import numpy as np
 import tensorflow as tf
 
-from tfdfd.clip import TfdfdError
-
-_NUM_ARRAYS = {"pnet": 13, "rnet": 16, "onet": 21}
-_INSTALL_HINT = "install it again with `pip install --force-reinstall mtcnn==1.0.0`"
+from tfdfd.faces.mtcnn_weights import read_weights
 
 
 class MtcnnNetworks:
@@ -38,12 +31,7 @@ class MtcnnNetworks:
         Raises:
             TfdfdError: if the `mtcnn` package or one of its weight files is missing or another.
         """
-        pnet, rnet, onet = (_read_weights(network) for network in ("pnet", "rnet", "onet"))
-        digest = hashlib.sha256()
-        for array in (*pnet, *rnet, *onet):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        self.weights_digest = digest.hexdigest()[:12]
-        """First hex digits of the SHA-256 of all weights, for the fingerprint."""
+        pnet, rnet, onet = read_weights()
         self._pnet = _negative_slopes_last(pnet, [0])
         self._rnet = _negative_slopes_last(rnet, [0, 1])
         self._onet = _negative_slopes_last(onet, [0, 1, 2])
@@ -101,21 +89,6 @@ class MtcnnNetworks:
         landmarks = _dense(x, w[17], w[18])
         landmarks = tf.stack([landmarks[:, :5], landmarks[:, 5:]], axis=-1)
         return _dense(x, w[15], w[16]), landmarks, _face_logits(x, w[19], w[20])
-
-
-def _read_weights(network: str) -> Sequence[np.ndarray]:
-    spec = importlib.util.find_spec("mtcnn")
-    if spec is None or not spec.submodule_search_locations:
-        raise TfdfdError(f"the mtcnn package, whose weights the face detector uses, is missing: {_INSTALL_HINT}")
-    path = Path(spec.submodule_search_locations[0]) / "assets" / "weights" / f"{network}.lz4"
-    if not path.is_file():
-        raise TfdfdError(f"{path}: no such file, the mtcnn package is incomplete: {_INSTALL_HINT}")
-    arrays = joblib.load(path)
-    if len(arrays) != _NUM_ARRAYS[network]:
-        raise TfdfdError(
-            f"{path}: {network} must have {_NUM_ARRAYS[network]} arrays, found {len(arrays)}: {_INSTALL_HINT}"
-        )
-    return tuple(np.asarray(array, np.float32) for array in arrays)
 
 
 def _conv(x: tf.Tensor, kernel: np.ndarray, bias: np.ndarray) -> tf.Tensor:
