@@ -19,9 +19,10 @@ from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline
 
-from tfdfd.clip import Clip, ClipError, ClipFrames
+from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
+from tfdfd.data.frame_plan import plan_frames
 from tfdfd.data.frame_source import NVDEC, PYAV, assemble, read_ahead
-from tfdfd.data.video import ProbedVideo, choose_frame_indices, probe, read_frames
+from tfdfd.data.video import ProbedVideo, probe, read_frames
 
 NVDEC_CODECS = ("h264", "hevc")
 """DALI lists VP8, VP9, AV1 and MPEG-4 too, but counts each picture that NVDEC decodes; those codecs decode hidden
@@ -157,22 +158,22 @@ class DaliFrameSource:
         self._pipelines: dict[tuple[str, int], Pipeline] = {}
         self._lock = Lock()
 
-    def read(self, clip_path: Path, num_places: int) -> ClipFrames:
-        """Read the frames at the centres of `num_places` equal segments of a clip.
+    def read(self, clip_path: Path, plan: FramePlan) -> ClipFrames:
+        """Read the planned frames of a clip in one pass.
 
         Args:
             clip_path: a video file, or a still picture.
-            num_places: frames to choose, at least 1.
+            plan: which frames.
 
         Returns:
-            The frames, upright; fewer than num_places where the clip is shorter.
+            The frames, upright; fewer than the plan has places where the clip is shorter.
 
         Raises:
             ClipError: if the file cannot be used, with the reason.
         """
         info = probe(clip_path)
-        indices = choose_frame_indices(info.num_frames, num_places=num_places)
-        chosen = indices[indices >= 0]
+        planned = plan_frames(plan, info, clip_path)
+        chosen = planned.to_read
         decoder, reason = choose_decoder(info, gpu=self._gpu)
         warnings: tuple[str, ...] = ()
         upright: np.ndarray | None = None
@@ -184,11 +185,11 @@ class DaliFrameSource:
                 _log.warning("%s: %s", clip_path, warnings[0])
         if upright is None:
             upright = self._run(PYAV, info.quarter_turns, frames=read_frames(clip_path, info, chosen))
-        return assemble(upright, indices, info, decoder=decoder, reason=reason, counts=self.counts, warnings=warnings)
+        return assemble(upright, planned, info, decoder=decoder, reason=reason, counts=self.counts, warnings=warnings)
 
-    def iterate(self, clips: Iterable[Clip], num_places: int) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
+    def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
         """Read clips in order, the next one while the caller works on this one; see `read_ahead`."""
-        return read_ahead(self.read, clips, num_places)
+        return read_ahead(self.read, clips, plan)
 
     def _read_by_nvdec(self, path: Path, info: ProbedVideo, chosen: np.ndarray) -> tuple[np.ndarray | None, str]:
         """Return upright frames, or None and why NVDEC failed; a failed pipeline is thrown away."""

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFrames, Detections, VideoInfo
+from tfdfd.data.fingerprint import preprocessing_differences
+from tfdfd.data.frame_plan import plan_frames
+from tfdfd.data.record_paths import boxes_of_every_frame
 from tfdfd.data.store import FaceStore
 from tfdfd.extraction import clips_to_do, extract_clip, extract_clips, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
@@ -17,16 +20,16 @@ INFO = VideoInfo("h264", "High", "yuv420p", 64, 48, 3, np.arange(3), 0.04, 25.0,
 class ScriptedFrames:
     """Clips named `face`, `empty` and `broken` do what their name says."""
 
-    def read(self, clip_path, num_places):
+    def read(self, clip_path, plan):
         if "broken" in clip_path.name:
             raise ClipError(f"{clip_path} is truncated: 3 of 300 frames can be read")
         frames = np.full((3, 48, 64, 3), 255 if "face" in clip_path.name else 0, np.uint8)
         return ClipFrames(frames, np.arange(3), np.arange(3), INFO, "pyav", "scripted")
 
-    def iterate(self, clips, num_places):
+    def iterate(self, clips, plan):
         for clip in clips:
             try:
-                yield clip, self.read(clip.path, num_places)
+                yield clip, self.read(clip.path, plan)
             except ClipError as error:
                 yield clip, error
 
@@ -98,8 +101,71 @@ def test_what_is_done_is_not_done_again(store):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("places", 0), ("crop_size", 150), ("crop_size", 8), ("margin", -1.0), ("min_face_share", 0.0)]
+    ("name", "value"),
+    [
+        ("places", 0),
+        ("crop_size", 150),
+        ("crop_size", 8),
+        ("margin", -1.0),
+        ("min_face_share", 0.0),
+        ("detect_every", 0.0),
+    ],
 )
 def test_settings_out_of_range_name_their_flag(name, value):
     with pytest.raises(ValueError, match=f"--{name.replace('_', '-')}"):
         ExtractionConfig(**{name: value})
+
+
+class WalkFrames:
+    """A clip of 100 frames, 25 a second, in which a 16 px face moves a pixel every second frame: read as planned."""
+
+    def read(self, clip_path, plan):
+        info = VideoInfo("h264", "High", "yuv420p", 96, 48, 100, 40 * np.arange(100), 0.001, 25.0, 0, False, False)
+        planned = plan_frames(plan, info, clip_path)
+        frames = np.zeros((len(planned.to_read), 48, 96, 3), np.uint8)
+        for row, index in enumerate(planned.to_read):
+            frames[row, 8:24, 8 + index // 2 : 24 + index // 2] = 255
+        return ClipFrames(
+            frames, planned.places_of_read, planned.of_places, info, "x", "y", detection_indices=planned.looked_at
+        )
+
+
+class BrightDetector:
+    """Finds the white square of each frame, and counts the frames that it was shown."""
+
+    settings = {"name": "bright"}  # noqa: RUF012
+
+    def __init__(self):
+        self.num_frames = 0
+
+    def __call__(self, frames):
+        self.num_frames += len(frames)
+        lefts = [int(np.flatnonzero(frame[16, :, 0])[0]) for frame in frames]
+        boxes = [np.array([[left, 8, left + 16, 24]], np.float32) for left in lefts]
+        return [Detections(box, np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32)) for box in boxes]
+
+
+def test_sparse_detection_looks_at_few_frames_and_crops_those_of_the_places(tmp_path):
+    detector = BrightDetector()
+    config = ExtractionConfig(places=9, crop_size=16, margin=0.0, detect_every=1.0)
+    found = extract_clip(clip("walk"), WalkFrames(), detector, config)
+    assert detector.num_frames == 4
+    assert found.tracks[0].is_face.all()
+    np.testing.assert_allclose(found.tracks[0].boxes_xyxy[1:-1, 0], 8 + found.frames.frame_indices[1:-1] / 2, atol=1)
+    assert found.crops[0][1:-1].mean() > 240
+    # The looks reach the store, which gives boxes of all frames from them.
+    fingerprint = extraction_fingerprint(config, BrightDetector.settings, {})
+    store, _ = FaceStore.create_or_open(tmp_path / "store", fingerprint, num_places=9)
+    with store.writing():
+        store.write(found, source_bytes=1)
+    (everywhere,) = boxes_of_every_frame(store.record("walk"))
+    assert len(everywhere.is_face) == 100
+    np.testing.assert_allclose(everywhere.boxes_xyxy[12:88, 0], 8 + np.arange(12, 88) / 2, atol=1)
+    np.testing.assert_allclose(everywhere.boxes_xyxy[found.frames.frame_indices], found.tracks[0].boxes_xyxy, atol=0.02)
+
+
+def test_sparse_detection_is_in_the_fingerprint():
+    plain, sparse = (
+        extraction_fingerprint(ExtractionConfig(detect_every=value), {}, {}).preprocessing for value in (None, 1.0)
+    )
+    assert preprocessing_differences(plain, sparse) == [("detect_every_seconds", None, 1.0)]

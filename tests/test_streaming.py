@@ -24,7 +24,7 @@ WEIGHTS = np.array([1.5, 0.5, 1.5, 0.5, 0.5, 1.5], np.float32)
 class RampFrames(ScriptedFrames):
     """Clip n has three frames of a ramp that rises to the right from 30 n + 10; clip BROKEN cannot be read."""
 
-    def read(self, clip_path, num_places):
+    def read(self, clip_path, plan):
         number = int(clip_path.stem)
         if number == BROKEN:
             raise ClipError(f"{clip_path} is truncated")
@@ -120,7 +120,7 @@ def test_clips_that_vanish_during_an_epoch_end_it_instead_of_spinning():
     for _ in range(3):
         next(batches)
     stream.frame_source.read = None
-    stream.frame_source.iterate = lambda clips, num_places: ((clip, ClipError("gone")) for clip in clips)
+    stream.frame_source.iterate = lambda clips, plan: ((clip, ClipError("gone")) for clip in clips)
     with pytest.raises(TfdfdError, match="has a face"):
         next(batches)
 

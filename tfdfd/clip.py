@@ -73,13 +73,29 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class FramePlan:
+    """Which frames of a clip are read; `tfdfd.data.frame_plan` turns it into frame numbers."""
+
+    places: int
+    """Places of a track: frames that are cropped."""
+    detect_every_seconds: float | None = None
+    """Longest time between two frames that faces are looked for in; None to look in the frames of the places."""
+
+    def __post_init__(self) -> None:
+        if self.places < 1:
+            raise ValueError(f"places must be at least 1, got {self.places}")
+        if self.detect_every_seconds is not None and not self.detect_every_seconds > 0:
+            raise ValueError(f"detect_every_seconds must be above 0 or None, got {self.detect_every_seconds}")
+
+
+@dataclass(frozen=True)
 class ClipFrames:
     """The frames that were read of one clip, upright."""
 
     frames: np.ndarray = field(repr=False)
-    """uint8 RGB, shape (n, height, width, 3), n >= 1."""
+    """uint8 RGB, shape (n, height, width, 3), n >= 1, in playing order."""
     places: np.ndarray
-    """int64, shape (n,), ascending: the place in the track that each frame fills."""
+    """int64, shape (n,): the place in the track that each frame fills, ascending but for -1: looked at only."""
     frame_indices: np.ndarray
     """int64, shape (num_places,): chosen frame of each place, -1 where the clip is too short to fill it."""
     info: VideoInfo
@@ -90,12 +106,33 @@ class ClipFrames:
     """Why this decoder: the routing rule that applied."""
     warnings: tuple[str, ...] = ()
     """What a person should know of a clip that was read all the same, e.g. HDR."""
+    detection_indices: np.ndarray | None = None
+    """int64, shape (m,), ascending: frames that faces are looked for in; None for the frames of the places."""
 
     def __post_init__(self) -> None:
         if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3:
             raise ValueError(f"frames must be uint8 (n, height, width, 3), got {self.frames.dtype} {self.frames.shape}")
         if len(self.places) != len(self.frames) or len(self.frames) < 1:
             raise ValueError(f"got {len(self.frames)} frames for {len(self.places)} places")
+        if len(self.row_indices) != len(self.frames):
+            raise ValueError(f"got {len(self.frames)} frames, the numbers of {len(self.row_indices)} were chosen")
+
+    @property
+    def row_indices(self) -> np.ndarray:
+        """int64, shape (n,): the number of each frame in the clip."""
+        of_places = self.frame_indices[self.frame_indices >= 0]
+        return of_places if self.detection_indices is None else np.union1d(of_places, self.detection_indices)
+
+    @property
+    def detection_rows(self) -> np.ndarray:
+        """int64, shape (m,): the frames that faces are looked for in."""
+        if self.detection_indices is None:
+            return np.arange(len(self.frames))
+        return np.searchsorted(self.row_indices, self.detection_indices)
+
+    def seconds_of(self, frame_indices: np.ndarray) -> np.ndarray:
+        """Return when frames of the clip are shown, float64, seconds; frame_indices in [0, num_frames)."""
+        return self.info.pts[frame_indices] * self.info.time_base_seconds
 
 
 @dataclass(frozen=True)
@@ -149,6 +186,11 @@ class Track:
         """Places that hold a face."""
         return int(self.is_face.sum())
 
+    def with_empty_places(self, count: int) -> Track:
+        """Return the track with so many places without a face added at the end."""
+        values = (self.is_face, self.boxes_xyxy, self.landmarks_xy, self.confidences)
+        return Track(*(np.concatenate([v, np.zeros((count, *v.shape[1:]), v.dtype)]) for v in values))
+
 
 @dataclass(frozen=True)
 class ClipFaces:
@@ -163,6 +205,9 @@ class ClipFaces:
     """The people of the clip, the main one (most faces, then largest) first."""
     crops: tuple[np.ndarray, ...] = field(default=(), repr=False)
     """One array a track: uint8 RGB, shape (num_places, size, size, 3), zeros where there is no face."""
+    looks: tuple[Track, ...] = ()
+    """The same people as detected in the frames of `frames.detection_indices`, one place a frame; empty where faces
+    were looked for in the frames of the places, for then the tracks are what was detected."""
     frames: ClipFrames | None = field(default=None, repr=False)
     """Where the faces came from (its pixels are not kept in the store)."""
 
@@ -171,5 +216,7 @@ class ClipFaces:
             raise ValueError(f"status must be one of {list(STATUSES)}, got {self.status!r}")
         if (self.status == OK) != bool(self.tracks) or len(self.tracks) != len(self.crops):
             raise ValueError(f"{self.clip_id}: status {self.status} with {len(self.tracks)} tracks")
+        if len(self.looks) not in (0, len(self.tracks)):
+            raise ValueError(f"{self.clip_id}: {len(self.looks)} looks for {len(self.tracks)} tracks")
         if (self.status != OK) != bool(self.reason):
             raise ValueError(f"{self.clip_id}: a reason belongs to every status but ok, got {self.reason!r}")

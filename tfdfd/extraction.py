@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFaces, ClipFrames, Detections
+from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFaces, ClipFrames, Detections, FramePlan, Track
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.crops import crop_tracks
+from tfdfd.faces.paths import FacePath
 from tfdfd.faces.tracking import link_tracks
 
 FRAME_RULE = "centres of equal segments"
@@ -23,11 +24,11 @@ STRIP_CODEC = "jpeg 4:4:4 q95"
 class FrameSource(Protocol):
     """Reads the chosen frames of clips; see `tfdfd.data.frame_source` and `pipelines.decode`."""
 
-    def read(self, clip_path: Path, num_places: int) -> ClipFrames:
-        """Return the chosen frames of one clip, or raise ClipError."""
+    def read(self, clip_path: Path, plan: FramePlan) -> ClipFrames:
+        """Return the planned frames of one clip, or raise ClipError."""
         ...
 
-    def iterate(self, clips: Iterable[Clip], num_places: int) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
+    def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
         """Return each clip with its frames or the reason why there are none, reading ahead."""
         ...
 
@@ -57,6 +58,7 @@ def extraction_fingerprint(
             "crop_size": config.crop_size,
             "strip_codec": STRIP_CODEC,
             "frame_rule": FRAME_RULE,
+            "detect_every_seconds": config.detect_every,
         },
         provenance=provenance,
     )
@@ -74,21 +76,49 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
     Returns:
         The tracks and crops, with status ok, or no_face.
     """
-    detections = detector(frames.frames)
     height, width = frames.frames.shape[1:3]
-    tracks = link_tracks(detections, frames.places, config.places, (height, width))
+    rows = frames.detection_rows
+    is_all = len(rows) == len(frames.frames)
+    detections = detector(frames.frames if is_all else frames.frames[rows])
+    looks: tuple[Track, ...] = ()
+    if frames.detection_indices is None:
+        tracks = link_tracks(detections, frames.places, config.places, (height, width))
+    else:
+        looks = link_tracks(detections, np.arange(len(rows)), len(rows), (height, width))
+        looks, tracks = at_places(frames, looks)
     if not tracks:
-        reason = f"no face found in {len(frames.frames)} frames of {width} x {height}"
+        reason = f"no face found in {len(rows)} frames of {width} x {height}"
         return ClipFaces(clip_id, NO_FACE, reason, frames=frames)
     crops = crop_tracks(frames, tracks, config.crop_size, config.margin)
-    return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, frames=frames)
+    return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, looks=looks, frames=frames)
+
+
+def at_places(frames: ClipFrames, looks: tuple[Track, ...]) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
+    """Follow people from the frames that faces were looked for in to the frames of the places.
+
+    Args:
+        frames: of the clip, with detection_indices.
+        looks: the people, one place a frame of detection_indices.
+
+    Returns:
+        Those that are at one place at least, and their tracks there.
+    """
+    assert frames.detection_indices is not None
+    is_read = frames.frame_indices >= 0
+    seconds = frames.seconds_of(frames.frame_indices[is_read])
+    looked_at = frames.seconds_of(frames.detection_indices)
+    followed = [(look, FacePath(looked_at, look).at(seconds)) for look in looks]
+    kept = [(look, track) for look, track in followed if track is not None]
+    # Places that the clip is too short for lie at the end.
+    missing = len(is_read) - int(is_read.sum())
+    return tuple(look for look, _ in kept), tuple(track.with_empty_places(missing) for _, track in kept)
 
 
 def faces_of_clips(
     clips: Iterable[Clip], frame_source: FrameSource, detector: Detector, config: ExtractionConfig
 ) -> Iterator[tuple[Clip, ClipFaces]]:
     """Return what is found in each clip, in order; the next clip is read while this one's faces are found."""
-    for clip, frames in frame_source.iterate(clips, config.places):
+    for clip, frames in frame_source.iterate(clips, config.frame_plan):
         if isinstance(frames, ClipError):
             yield clip, ClipFaces(clip.clip_id, FAILED, str(frames))
         else:
@@ -98,7 +128,7 @@ def faces_of_clips(
 def extract_clip(clip: Clip, frame_source: FrameSource, detector: Detector, config: ExtractionConfig) -> ClipFaces:
     """Turn one clip into crops; a clip that cannot be read gets the status failed and the reason."""
     try:
-        frames = frame_source.read(clip.path, config.places)
+        frames = frame_source.read(clip.path, config.frame_plan)
     except ClipError as error:
         return ClipFaces(clip.clip_id, FAILED, str(error))
     return faces_of_frames(clip.clip_id, frames, detector, config)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.video_files import draw_frame, frame_number, red_side, remux, write_video
-from tfdfd.clip import Clip, ClipError, ClipFrames
+from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
 from tfdfd.data.frame_source import PyAvFrameSource, read_ahead
 from tfdfd.data.video import choose_frame_indices, probe, read_frames
 
@@ -138,7 +138,7 @@ def test_rotation(degrees: float, turns: int, side: str, mirrored: bool, tmp_pat
     assert info.quarter_turns == turns
     assert (info.width, info.height) == (64, 48)
     assert red_side(read_frames(path, info, np.array([0]))[0]) == "top"
-    frames = PyAvFrameSource().read(path, 2)
+    frames = PyAvFrameSource().read(path, FramePlan(2))
     assert red_side(frames.frames[0]) == side
     assert bool(frames.warnings) == mirrored
 
@@ -153,7 +153,7 @@ def test_a_slanted_display_matrix_is_left_alone_with_a_warning(tmp_path: Path) -
 def test_hdr_is_said(transfer: int, name: str, tmp_path: Path) -> None:
     path = write_video(tmp_path / "hdr.mp4", codec="hevc10", width=64, height=64, num_frames=3, transfer=transfer)
     assert probe(path).is_hdr
-    assert name in PyAvFrameSource().read(path, 2).warnings[0]
+    assert name in PyAvFrameSource().read(path, FramePlan(2)).warnings[0]
     assert not probe(write_video(tmp_path / "sdr.mp4", num_frames=2)).is_hdr
 
 
@@ -161,7 +161,7 @@ def test_hdr_is_said(transfer: int, name: str, tmp_path: Path) -> None:
 def test_a_still_picture_is_a_clip_of_one_frame(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"still 100%d:1{suffix}"
     Image.fromarray(draw_frame(7, width=64, height=48)).save(path)
-    frames = PyAvFrameSource().read(path, 17)
+    frames = PyAvFrameSource().read(path, FramePlan(17))
     assert frames.frames.shape == (1, 48, 64, 3)
     assert frames.places.tolist() == [0]
     assert frames.frame_indices.tolist() == [0] + [-1] * 16
@@ -202,7 +202,7 @@ def test_a_bad_file_is_a_clip_error_that_names_it(kind: str, tmp_path: Path) -> 
     make, expected = BAD_FILES[kind]
     make(path)
     with pytest.raises(ClipError, match=expected) as caught:
-        PyAvFrameSource().read(path, 17)
+        PyAvFrameSource().read(path, FramePlan(17))
     assert str(caught.value).startswith(str(path))
 
 
@@ -237,7 +237,7 @@ class TestReadAhead:
             write_video(tmp_path / f"{name}.mp4", num_frames=20)
         (tmp_path / "bad.mp4").write_bytes(b"")
         source = PyAvFrameSource()
-        results = list(source.iterate([Clip(name, tmp_path / f"{name}.mp4") for name in names], 4))
+        results = list(source.iterate([Clip(name, tmp_path / f"{name}.mp4") for name in names], FramePlan(4)))
         assert [clip.clip_id for clip, _ in results] == names
         assert [type(result) for _, result in results] == [ClipFrames, ClipError, ClipFrames]
         good = results[0][1]
@@ -249,23 +249,23 @@ class TestReadAhead:
     def test_it_reads_one_clip_ahead_and_closes_early(self) -> None:
         started: list[str] = []
 
-        def read(path: Path, num_places: int) -> ClipFrames:
+        def read(path: Path, plan: FramePlan) -> ClipFrames:
             started.append(path.name)
             raise ClipError(path.name)
 
-        results = read_ahead(read, [Clip(str(i), Path(str(i))) for i in range(9)], 1)
+        results = read_ahead(read, [Clip(str(i), Path(str(i))) for i in range(9)], FramePlan(1))
         next(results)
         next(results)
         results.close()  # pyright: ignore[reportAttributeAccessIssue]
         assert started == ["0", "1", "2"]
-        assert list(read_ahead(read, [], 1)) == []
+        assert list(read_ahead(read, [], FramePlan(1))) == []
 
     def test_a_programming_error_is_raised(self) -> None:
-        def read(path: Path, num_places: int) -> ClipFrames:
+        def read(path: Path, plan: FramePlan) -> ClipFrames:
             raise TypeError("ours")
 
         with pytest.raises(TypeError, match="ours"):
-            list(read_ahead(read, [Clip("a", Path("a"))], 1))
+            list(read_ahead(read, [Clip("a", Path("a"))], FramePlan(1)))
 
 
 @pytest.mark.clips
@@ -284,7 +284,7 @@ def test_real_clips_probe_as_the_facts_say(test_data: Path) -> None:
 @pytest.mark.slow
 def test_all_real_clips_read(test_data: Path) -> None:
     clips = [Clip(path.stem, path) for path in sorted(test_data.glob("clips/**/*.mp4"))]
-    for clip, result in PyAvFrameSource().iterate(clips, 17):
+    for clip, result in PyAvFrameSource().iterate(clips, FramePlan(17)):
         assert isinstance(result, ClipFrames), (clip, result)
         assert len(result.frames) == 17
         assert result.frames.std() > 5

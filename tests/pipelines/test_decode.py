@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.video_files import draw_frame, frame_number, write_video
-from tfdfd.clip import Clip, ClipError, ClipFrames
+from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
 from tfdfd.data.frame_source import PyAvFrameSource
 from tfdfd.data.video import ProbedVideo, probe, read_frames
 
@@ -104,7 +104,10 @@ class TestSource:
     @pytest.mark.parametrize("degrees", [0, 90, 180, -90])
     def test_dali_plain_pyav_and_rot90_agree(self, degrees: float, tmp_path: Path) -> None:
         path = write_video(tmp_path / "turned.mp4", rotation_degrees=degrees)
-        by_dali, by_pyav = DaliFrameSource(gpu=False).read(path, 5), PyAvFrameSource().read(path, 5)
+        by_dali, by_pyav = (
+            DaliFrameSource(gpu=False).read(path, FramePlan(5)),
+            PyAvFrameSource().read(path, FramePlan(5)),
+        )
         info = probe(path)
         expected = np.rot90(read_frames(path, info, by_dali.frame_indices), info.quarter_turns, axes=(1, 2))
         np.testing.assert_array_equal(by_dali.frames, expected)
@@ -120,7 +123,7 @@ class TestSource:
         Image.fromarray(draw_frame(9, width=40, height=80)).save(tmp_path / "e.png")
         clips = [Clip(path.stem, path) for path in sorted(tmp_path.iterdir())]
         source = DaliFrameSource(gpu=False, num_threads=1)
-        results = [result for _, result in source.iterate(clips, 6)]
+        results = [result for _, result in source.iterate(clips, FramePlan(6))]
         assert isinstance(results[3], ClipError)
         frames = [result for result in results if isinstance(result, ClipFrames)]
         assert [f.frames.shape for f in frames] == [
@@ -152,7 +155,7 @@ class TestSource:
         monkeypatch.setattr(decode, "nvdec_graph", broken_graph)
         source = DaliFrameSource(gpu=True, device_id=0)
         for _ in range(2):
-            frames = source.read(path, 4)
+            frames = source.read(path, FramePlan(4))
             assert (frames.decoder, frames.decoder_reason) == ("pyav", "NVDEC failed")
             assert "Video is too small" in frames.warnings[0]
             assert [frame_number(frame) for frame in frames.frames] == frames.frame_indices.tolist()
@@ -182,19 +185,22 @@ class TestSource:
 
         monkeypatch.setattr(decode, "nvdec_graph", lambda *args, **kwargs: Graph())
         source = DaliFrameSource(gpu=True, device_id=0)
-        frames = source.read(path, 4)
+        frames = source.read(path, FramePlan(4))
         assert fed["encoded"].tobytes() == path.read_bytes()
         assert fed["frames"].dtype == np.int32
         assert fed["frames"].tolist() == frames.frame_indices.tolist() == [3, 9, 15, 21]
         assert source.counts == {("nvdec", "h264 8-bit 4:2:0"): 1}
         # Frames of another shape are not believed.
         write_video(path, width=320, height=144)
-        assert source.read(path, 4).decoder == "pyav"
+        assert source.read(path, FramePlan(4)).decoder == "pyav"
 
     @pytest.mark.clips
     def test_a_real_clip(self, test_data: Path) -> None:
         path = test_data / "clips/dfdc/dfdc_train_part_28/aagfhgtpmv.mp4"
-        by_dali, by_pyav = DaliFrameSource(gpu=False).read(path, 3), PyAvFrameSource().read(path, 3)
+        by_dali, by_pyav = (
+            DaliFrameSource(gpu=False).read(path, FramePlan(3)),
+            PyAvFrameSource().read(path, FramePlan(3)),
+        )
         np.testing.assert_array_equal(by_dali.frames, by_pyav.frames)
 
     @pytest.mark.gpu
@@ -204,7 +210,7 @@ class TestSource:
             pytest.skip("no NVIDIA GPU on this machine")
         source = DaliFrameSource(gpu=True, device_id=0)
         for path in sorted(test_data.glob("clips/dfdc/**/*.mp4")):
-            by_nvdec, by_pyav = source.read(path, 17), PyAvFrameSource().read(path, 17)
+            by_nvdec, by_pyav = source.read(path, FramePlan(17)), PyAvFrameSource().read(path, FramePlan(17))
             assert by_nvdec.decoder == "nvdec", by_nvdec.warnings
             difference = by_nvdec.frames.astype(np.float32) - by_pyav.frames
             assert np.abs(difference).mean() <= 1

@@ -239,6 +239,7 @@ def extraction_of(fingerprint: Fingerprint, places: int | None) -> ExtractionCon
             min_face_share=made["detector"]["min_face_share"]
             if isinstance(made["detector"], dict)
             else defaults.min_face_share,
+            detect_every=made.get("detect_every_seconds"),
         )
     except ValueError as error:
         raise TfdfdError(f"clips cannot be cropped as the model's were: {error}") from error

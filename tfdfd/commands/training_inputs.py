@@ -38,7 +38,8 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
             raise TfdfdError(f"{flag} needs the clips, and only a store is given: add --data, or leave it out")
     store = FaceStore.open(Path(arguments.store))
     made = {**store.fingerprint.preprocessing, "places": store.num_places}
-    for name in ("places", "crop_size", "margin"):
+    made["detect_every"] = made.get("detect_every_seconds")
+    for name in ("places", "crop_size", "margin", "detect_every"):
         asked = getattr(crops, name)
         if asked not in (getattr(ExtractionConfig(), name), made[name]):
             raise TfdfdError(

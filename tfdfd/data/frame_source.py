@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfdfd.clip import Clip, ClipError, ClipFrames
-from tfdfd.data.video import ProbedVideo, choose_frame_indices, probe, read_frames
+from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
+from tfdfd.data.frame_plan import PlannedFrames, plan_frames
+from tfdfd.data.video import ProbedVideo, probe, read_frames
 
 NVDEC, PYAV = "nvdec", "pyav"
 """The decoders that ClipFrames.decoder can name."""
@@ -25,32 +26,32 @@ class PyAvFrameSource:
     def __init__(self) -> None:
         self.counts = Counter()
 
-    def read(self, clip_path: Path, num_places: int) -> ClipFrames:
-        """Read the frames at the centres of `num_places` equal segments of a clip.
+    def read(self, clip_path: Path, plan: FramePlan) -> ClipFrames:
+        """Read the planned frames of a clip in one pass.
 
         Args:
             clip_path: a video file, or a still picture.
-            num_places: frames to choose, at least 1.
+            plan: which frames.
 
         Returns:
-            The frames, upright; fewer than num_places where the clip is shorter.
+            The frames, upright; fewer than the plan has places where the clip is shorter.
 
         Raises:
             ClipError: if the file cannot be used, with the reason.
         """
         info = probe(clip_path)
-        indices = choose_frame_indices(info.num_frames, num_places=num_places)
-        stored = read_frames(clip_path, info, indices[indices >= 0])
+        planned = plan_frames(plan, info, clip_path)
+        stored = read_frames(clip_path, info, planned.to_read)
         upright = np.ascontiguousarray(np.rot90(stored, info.quarter_turns, axes=(1, 2)))
-        return assemble(upright, indices, info, decoder=PYAV, reason="no DALI", counts=self.counts)
+        return assemble(upright, planned, info, decoder=PYAV, reason="no DALI", counts=self.counts)
 
-    def iterate(self, clips: Iterable[Clip], num_places: int) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
+    def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
         """Read clips in order, the next one while the caller works on this one; see `read_ahead`."""
-        return read_ahead(self.read, clips, num_places)
+        return read_ahead(self.read, clips, plan)
 
 
 def read_ahead(
-    read: Callable[[Path, int], ClipFrames], clips: Iterable[Clip], num_places: int
+    read: Callable[[Path, FramePlan], ClipFrames], clips: Iterable[Clip], plan: FramePlan
 ) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
     """Read clips in order, one clip ahead of the caller, in one thread.
 
@@ -60,7 +61,7 @@ def read_ahead(
     Args:
         read: reads one clip; its ClipErrors are handed on as values, all other exceptions are raised here.
         clips: the clips; consumed in the caller's thread.
-        num_places: frames to choose of each.
+        plan: which frames of each.
 
     Yields:
         Each clip with its frames, or with the reason why it has none.
@@ -69,7 +70,7 @@ def read_ahead(
         ahead: tuple[Clip, Future[ClipFrames | ClipError]] | None = None
         for clip in clips:
             done = None if ahead is None else (ahead[0], ahead[1].result())
-            ahead = (clip, pool.submit(_read_or_error, read, clip, num_places))
+            ahead = (clip, pool.submit(_read_or_error, read, clip, plan))
             if done is not None:
                 yield done
                 del done
@@ -79,7 +80,7 @@ def read_ahead(
 
 def assemble(
     upright: np.ndarray,
-    indices: np.ndarray,
+    planned: PlannedFrames,
     info: ProbedVideo,
     *,
     decoder: str,
@@ -90,8 +91,8 @@ def assemble(
     """Put together what a frame source returns, and count the clip.
 
     Args:
-        upright: uint8 RGB, shape (n, height, width, 3): the chosen frames.
-        indices: int64, shape (num_places,): what `choose_frame_indices` returned, n of them not -1.
+        upright: uint8 RGB, shape (n, height, width, 3): the frames of `planned.to_read`.
+        planned: what `plan_frames` returned.
         info: what `probe` returned.
         decoder: NVDEC or PYAV.
         reason: why this decoder.
@@ -103,19 +104,22 @@ def assemble(
     """
     frames = ClipFrames(
         frames=upright,
-        places=np.flatnonzero(indices >= 0).astype(np.int64),
-        frame_indices=indices,
+        places=planned.places_of_read,
+        frame_indices=planned.of_places,
         info=info,
         decoder=decoder,
         decoder_reason=reason,
         warnings=info.warnings + warnings,
+        detection_indices=planned.looked_at,
     )
     counts[decoder, reason] += 1
     return frames
 
 
-def _read_or_error(read: Callable[[Path, int], ClipFrames], clip: Clip, num_places: int) -> ClipFrames | ClipError:
+def _read_or_error(
+    read: Callable[[Path, FramePlan], ClipFrames], clip: Clip, plan: FramePlan
+) -> ClipFrames | ClipError:
     try:
-        return read(clip.path, num_places)
+        return read(clip.path, plan)
     except ClipError as error:
         return error

@@ -53,6 +53,7 @@ def ready_crops_fingerprint(manifest: Manifest, margin: float | None, provenance
             "crop_size": size,
             "strip_codec": "as delivered",
             "frame_rule": "as delivered",
+            "detect_every_seconds": None,
         },
         provenance=provenance,
     )

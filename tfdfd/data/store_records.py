@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdfd.clip import ClipFaces
+from tfdfd.clip import ClipFaces, Track, VideoInfo
 
 _VIDEO_COLUMNS = [
     "codec",
@@ -29,6 +29,8 @@ CLIP_COLUMNS = [
     "decoder_reason",
     "warnings",
     "frame_indices",
+    "detection_indices",
+    "frame_seconds",
     *_VIDEO_COLUMNS,
 ]
 TRACK_COLUMNS = ["clip_id", "track", "strip", "is_face", "boxes_xyxy", "landmarks_xy", "confidences"]
@@ -44,9 +46,11 @@ def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[st
         "source_bytes": source_bytes,
         "warnings": [],
         "frame_indices": [],
+        "detection_indices": [],
+        "frame_seconds": [],
     }
     if faces.frames is not None:
-        info = faces.frames.info
+        info, looked_at = faces.frames.info, faces.frames.detection_indices
         record |= {name: getattr(info, name) for name in _VIDEO_COLUMNS}
         record |= {
             "frames_per_second": round(info.frames_per_second, 4),
@@ -54,6 +58,8 @@ def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[st
             "decoder_reason": faces.frames.decoder_reason,
             "warnings": list(faces.frames.warnings),
             "frame_indices": faces.frames.frame_indices.tolist(),
+            "detection_indices": [] if looked_at is None else looked_at.tolist(),
+            "frame_seconds": _times(info),
         }
     record["tracks"] = [
         {
@@ -62,10 +68,34 @@ def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[st
             "boxes_xyxy": _rounded(track.boxes_xyxy, 2),
             "landmarks_xy": _rounded(track.landmarks_xy.reshape(len(track.is_face), -1), 2),
             "confidences": _rounded(track.confidences, 4),
+            "looks": _look_record(look),
         }
-        for strip, track in zip(strips, faces.tracks, strict=True)
+        for strip, track, look in zip(strips, faces.tracks, faces.looks or [None] * len(strips), strict=True)
     ]
     return record
+
+
+def _look_record(look: Track | None) -> dict[str, Any] | None:
+    """Return the detections of one person, without the looks in vain: rows count the frames looked at."""
+    if look is None:
+        return None
+    rows = np.flatnonzero(look.is_face)
+    return {
+        "rows": rows.tolist(),
+        "boxes_xyxy": _rounded(look.boxes_xyxy[rows], 2),
+        "landmarks_xy": _rounded(look.landmarks_xy[rows].reshape(len(rows), -1), 2),
+        "confidences": _rounded(look.confidences[rows], 4),
+    }
+
+
+def _times(info: VideoInfo) -> list[float]:
+    """Return when each frame is shown, in seconds: the first and the last time where frames are evenly spaced."""
+    seconds = info.pts * info.time_base_seconds
+    even = np.linspace(seconds[0], seconds[-1], info.num_frames)
+    # Containers round times to a millisecond.
+    if info.num_frames > 2 and np.abs(seconds - even).max() <= 2e-3:
+        seconds = seconds[[0, -1]]
+    return _rounded(seconds, 6)
 
 
 def _rounded(values: np.ndarray, decimals: int) -> list[Any]:

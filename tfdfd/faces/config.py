@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tfdfd.clip import FramePlan
+
 
 @dataclass(frozen=True)
 class ExtractionConfig:
@@ -23,6 +25,13 @@ class ExtractionConfig:
         default=1 / 18,
         metadata={"help": "smallest face that is looked for, as a share of the frame's shorter side"},
     )
+    detect_every: float | None = field(
+        default=None,
+        metadata={
+            "help": "look for faces so often and interpolate between; not set: in the frames of the places",
+            "metavar": "SECONDS",
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.places < 1:
@@ -33,3 +42,10 @@ class ExtractionConfig:
             raise ValueError(f"--margin must be in [-0.9, 10], got {self.margin}")
         if not 0 < self.min_face_share <= 1:
             raise ValueError(f"--min-face-share must be in (0, 1], got {self.min_face_share}")
+        if self.detect_every is not None and not 0.01 <= self.detect_every <= 3600:
+            raise ValueError(f"--detect-every must be in [0.01, 3600] seconds, got {self.detect_every}")
+
+    @property
+    def frame_plan(self) -> FramePlan:
+        """Which frames of a clip are read."""
+        return FramePlan(self.places, self.detect_every)
