@@ -184,7 +184,9 @@ class DaliFrameSource:
                 warnings = (f"NVDEC failed, PyAV read the clip: {failure}",)
                 _log.warning("%s: %s", clip_path, warnings[0])
         if upright is None:
-            upright = self._run(PYAV, info.quarter_turns, frames=read_frames(clip_path, info, chosen))
+            upright = read_frames(clip_path, info, chosen)
+            if info.quarter_turns:  # else the graph would only copy: a sixth of the clip's time
+                upright = self._run(PYAV, info.quarter_turns, frames=upright)
         return assemble(upright, planned, info, decoder=decoder, reason=reason, counts=self.counts, warnings=warnings)
 
     def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:

@@ -64,6 +64,8 @@ class VideoInfo:
     """Whether the file has an audio stream."""
     is_hdr: bool
     """Whether the transfer function is PQ or HLG, for which 8-bit RGB without tone mapping is only approximate."""
+    is_reference: np.ndarray | None = field(default=None, repr=False)
+    """bool, shape (num_frames,): whether others lean on a frame; None where the file does not tell (not H.264)."""
 
     def __post_init__(self) -> None:
         if self.num_frames < 1 or len(self.pts) != self.num_frames:

@@ -17,7 +17,7 @@ from tfdfd.faces.crops import crop_tracks
 from tfdfd.faces.paths import FacePath
 from tfdfd.faces.tracking import link_tracks
 
-FRAME_RULE = "centres of equal segments"
+FRAME_RULE = "nearest the centres of equal segments; of H.264 its reference frames"
 STRIP_CODEC = "jpeg 4:4:4 q95"
 
 

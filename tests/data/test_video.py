@@ -45,6 +45,26 @@ class TestChoice:
         assert indices[0] >= 0
         assert indices[-1] < num_frames
 
+    def test_the_nearest_reference_frame_is_taken_the_earlier_of_two(self) -> None:
+        is_reference = np.zeros(30, np.bool_)
+        is_reference[[3, 6, 14, 16, 29]] = True  # centres are 5, 15 and 25
+        assert choose_frame_indices(30, num_places=3, is_reference=is_reference).tolist() == [6, 14, 29]
+
+    def test_a_segment_without_a_reference_frame_keeps_its_centre(self) -> None:
+        is_reference = np.zeros(30, np.bool_)
+        is_reference[[4, 24]] = True
+        assert choose_frame_indices(30, num_places=3, is_reference=is_reference).tolist() == [4, 15, 24]
+
+    @pytest.mark.parametrize("num_frames", [17, 18, 25, 33, 100, 299, 300])
+    def test_no_place_moves_by_more_than_half_a_segment(self, num_frames: int) -> None:
+        rng = np.random.default_rng(num_frames)
+        centres = choose_frame_indices(num_frames, num_places=17)
+        for _ in range(50):
+            is_reference = rng.random(num_frames) < 0.3
+            indices = choose_frame_indices(num_frames, num_places=17, is_reference=is_reference)
+            assert (np.diff(indices) > 0).all()
+            assert np.abs(indices - centres).max() <= (num_frames / 17 + 1) / 2
+
     @pytest.mark.parametrize(("num_frames", "num_places"), [(0, 17), (5, 0)])
     def test_nothing_to_choose_is_an_error(self, num_frames: int, num_places: int) -> None:
         with pytest.raises(ValueError, match="at least 1"):
@@ -108,6 +128,25 @@ def test_frames_nothing_leans_on_are_skipped_without_a_trace(tmp_path: Path) -> 
     everything = read_frames(path, info, np.arange(40))
     some = np.array([1, 6, 7, 20, 38])
     np.testing.assert_array_equal(read_frames(path, info, some), everything[some])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_reference_frames_are_those_that_a_decoder_does_not_leave_out(suffix: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / f"b{suffix}", num_frames=40, width=320, height=240, max_b_frames=3)
+    with av.open(f"file:{path}") as container:
+        container.streams.video[0].codec_context.skip_frame = "NONREF"
+        left = [frame.pts for frame in container.decode(video=0)]
+    info = probe(path)
+    assert info.is_reference is not None
+    assert info.pts[info.is_reference].tolist() == left
+    assert 5 < len(left) < 40
+    chosen = choose_frame_indices(info.num_frames, num_places=5, is_reference=info.is_reference)
+    assert info.is_reference[chosen].all()
+
+
+def test_only_h264_tells_its_reference_frames(tmp_path: Path) -> None:
+    info = probe(write_video(tmp_path / "clip.webm", codec="vp9", width=64, height=48))
+    assert info.is_reference is None
 
 
 def test_what_an_edit_list_cuts_away_is_no_frame(tmp_path: Path) -> None:
@@ -234,7 +273,7 @@ class TestReadAhead:
     def test_clips_come_in_order_with_bad_ones_in_their_place(self, tmp_path: Path) -> None:
         names = ["a", "bad", "b"]
         for name in names:
-            write_video(tmp_path / f"{name}.mp4", num_frames=20)
+            write_video(tmp_path / f"{name}.mp4", num_frames=20, max_b_frames=0)
         (tmp_path / "bad.mp4").write_bytes(b"")
         source = PyAvFrameSource()
         results = list(source.iterate([Clip(name, tmp_path / f"{name}.mp4") for name in names], FramePlan(4)))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfdfd.clip import ClipError, FramePlan, VideoInfo
-from tfdfd.data.video import choose_frame_indices
+from tfdfd.data.video import choose_frame_indices, move_to_references
 
 MAX_BYTES = 2**30
 """Most bytes of pixels read of a clip whose faces are looked for at every so many seconds: two clips are in memory at
@@ -56,7 +56,7 @@ def plan_frames(plan: FramePlan, info: VideoInfo, path: Path) -> PlannedFrames:
     Raises:
         ClipError: if the clip is so long that the frames to look at would not fit into memory.
     """
-    of_places = choose_frame_indices(info.num_frames, num_places=plan.places)
+    of_places = choose_frame_indices(info.num_frames, num_places=plan.places, is_reference=info.is_reference)
     if plan.detect_every_seconds is None:
         return PlannedFrames(of_places, None)
     planned = PlannedFrames(of_places, choose_looks(info, plan.detect_every_seconds))
@@ -88,4 +88,7 @@ def choose_looks(info: VideoInfo, every_seconds: float) -> np.ndarray:
     num_segments = max(_MIN_LOOKS, math.ceil(duration / every_seconds - 1e-6))
     centres = (np.arange(num_segments) + 0.5) * (duration / num_segments)
     shown = np.searchsorted(seconds, centres + usual * 1e-6, side="right") - 1
-    return np.unique(shown).astype(np.int64)
+    looks = np.unique(shown).astype(np.int64)
+    if info.is_reference is not None:
+        move_to_references(looks, info.is_reference)
+    return looks

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdfd.clip import ClipFrames, Track
+from tfdfd.faces.frame_memory import as_tensor
 
 
 def crop_faces(frames: tf.Tensor, boxes: tf.Tensor, frame_rows: tf.Tensor, size: int, margin: float) -> tf.Tensor:
@@ -78,7 +79,7 @@ def crop_tracks(frames: ClipFrames, tracks: Sequence[Track], size: int, margin: 
             rows.append(row_of_place[place])
             boxes.append(track.boxes_xyxy[place])
     crop = _crop_graph(size, float(margin))
-    faces = iter(crop(frames.frames, np.stack(boxes).astype(np.float32), np.array(rows, np.int32)).numpy())
+    faces = iter(crop(as_tensor(frames.frames), np.stack(boxes).astype(np.float32), np.array(rows, np.int32)).numpy())
     crops = []
     for track in tracks:
         strip = np.zeros((len(track.is_face), size, size, 3), np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdfd.clip import Detections
+from tfdfd.faces.frame_memory import as_tensor
 from tfdfd.faces.mtcnn_candidates import WINDOW, Candidates, from_windows, survivors
 from tfdfd.faces.mtcnn_networks import MtcnnNetworks
 from tfdfd.faces.mtcnn_pyramid import halve_while_far, resize_area
@@ -102,7 +103,7 @@ class MTCNN(tf.Module):
         shape = tuple(frames.shape)
         if len(shape) != 4 or shape[-1] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be uint8 (n, height, width, 3), got {frames.dtype} {shape}")
-        found = self.detect(tf.convert_to_tensor(frames))
+        found = self.detect(as_tensor(frames) if isinstance(frames, np.ndarray) else frames)
         boxes, landmarks, confidences, rows = (values.numpy() for values in found)
         of_frame = [np.flatnonzero(rows == row) for row in range(len(frames))]
         return [Detections(boxes[faces], landmarks[faces], confidences[faces]) for faces in of_frame]

@@ -1,0 +1,60 @@
+"""What an H.264 packet says of its picture without being decoded: whether other pictures lean on it."""
+
+from __future__ import annotations
+
+_SLICE_TYPES = (1, 2, 5)
+"""NAL units that hold a picture's slices: of a plain picture, its first partition, of an IDR picture."""
+
+
+def length_size_of(extradata: bytes | None) -> int | None:
+    """Return how many bytes give a NAL unit's length in a stream's packets.
+
+    Args:
+        extradata: the codec's configuration, as the container stores it.
+
+    Returns:
+        1 to 4 for an avcC record (mp4, mov, matroska, flv); None where NAL units are parted by start codes.
+
+    Source: ISO/IEC 14496-15, AVCDecoderConfigurationRecord.
+    """
+    if not extradata or len(extradata) < 7 or extradata[0] != 1:
+        return None
+    return (extradata[4] & 3) + 1
+
+
+def is_reference(packet: memoryview | bytes, length_size: int | None) -> bool:
+    """Return whether other pictures may lean on the picture in a packet (nal_ref_idc is not 0).
+
+    A decoder that is told to leave out pictures that are no reference (FFmpeg's `skip_frame=NONREF`) leaves out
+    exactly those for which this is false. A packet that cannot be read counts as a reference: it is decoded.
+
+    Args:
+        packet: the bytes of one packet.
+        length_size: what `length_size_of` returned.
+
+    Source: ITU-T H.264, 7.3.1 and 7.4.1.
+    """
+    data = memoryview(packet)
+    header = _by_lengths(data, length_size) if length_size else _by_start_codes(bytes(data))
+    return header is None or header & 0x60 != 0
+
+
+def _by_lengths(data: memoryview, length_size: int) -> int | None:
+    """Return the first byte of the packet's first slice, None if there is none."""
+    start = 0
+    while start + length_size < len(data):
+        length = int.from_bytes(data[start : start + length_size], "big")
+        start += length_size
+        if data[start] & 0x1F in _SLICE_TYPES:
+            return data[start]
+        start += length
+    return None
+
+
+def _by_start_codes(data: bytes) -> int | None:
+    start = data.find(b"\0\0\1")
+    while 0 <= start < len(data) - 3:
+        if data[start + 3] & 0x1F in _SLICE_TYPES:
+            return data[start + 3]
+        start = data.find(b"\0\0\1", start + 3)
+    return None
