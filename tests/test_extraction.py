@@ -109,6 +109,7 @@ def test_what_is_done_is_not_done_again(store):
         ("margin", -1.0),
         ("min_face_share", 0.0),
         ("detect_every", 0.0),
+        ("alignment", "eyes"),
     ],
 )
 def test_settings_out_of_range_name_their_flag(name, value):
@@ -164,8 +165,12 @@ def test_sparse_detection_looks_at_few_frames_and_crops_those_of_the_places(tmp_
     np.testing.assert_allclose(everywhere.boxes_xyxy[found.frames.frame_indices], found.tracks[0].boxes_xyxy, atol=0.02)
 
 
-def test_sparse_detection_is_in_the_fingerprint():
-    plain, sparse = (
-        extraction_fingerprint(ExtractionConfig(detect_every=value), {}, {}).preprocessing for value in (None, 1.0)
-    )
-    assert preprocessing_differences(plain, sparse) == [("detect_every_seconds", None, 1.0)]
+def test_sparse_detection_and_alignment_are_in_the_fingerprint():
+    def differences(**settings):
+        plain, other = (
+            extraction_fingerprint(config, {}, {}) for config in (ExtractionConfig(), ExtractionConfig(**settings))
+        )
+        return preprocessing_differences(plain.preprocessing, other.preprocessing)
+
+    assert differences(detect_every=1.0) == [("detect_every_seconds", None, 1.0)]
+    assert differences(alignment="landmarks") == [("alignment", "none", "landmarks")]

@@ -1,5 +1,6 @@
 """Faces straight from video are those of the store but for its JPEG, whatever the order."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from tests.test_extraction import INFO, ScriptedDetector, ScriptedFrames
 from tfdfd.clip import Clip, ClipError, ClipFrames, TfdfdError
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import decode_strip
-from tfdfd.extraction import extract_clips, extraction_fingerprint
+from tfdfd.extraction import extract_clip, extract_clips, extraction_fingerprint
+from tfdfd.faces.alignment import UPRIGHT_XY
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.streaming import FaceStream, TrackStream
 
@@ -34,15 +36,15 @@ class RampFrames(ScriptedFrames):
         )
 
 
-def face_stream(clips=CLIPS, *, mirror=False, seed=0, batch=5, buffer_clips=2):
+def face_stream(clips=CLIPS, *, mirror=False, seed=0, batch=5, buffer_clips=2, detector=None, config=CONFIG):
     rows = [int(clip.clip_id) for clip in clips]
     return FaceStream(
         clips,
         LABELS[rows],
         WEIGHTS[rows],
         RampFrames(),
-        ScriptedDetector(),
-        CONFIG,
+        detector or ScriptedDetector(),
+        config,
         seed=seed,
         global_batch_size=batch,
         mirror=mirror,
@@ -75,6 +77,25 @@ def test_the_values_are_those_of_the_store_but_for_its_jpeg(stored):
     for crop, label, weight, row in zip(crops, labels, weights, rows, strict=True):
         assert np.abs(crop.astype(int) - stored[row][0].astype(int)).max() <= 3
         assert (label, weight) == (LABELS[row], WEIGHTS[row])
+
+
+class LeaningDetector(ScriptedDetector):
+    """The same face, lying on its side."""
+
+    def __call__(self, frames):
+        lying = np.stack([-UPRIGHT_XY[:, 1], UPRIGHT_XY[:, 0]], axis=1)
+        return [dataclasses.replace(found, landmarks_xy=lying[None]) for found in super().__call__(frames)]
+
+
+def test_aligned_crops_are_the_same_in_the_stream_and_of_one_clip():
+    config = dataclasses.replace(CONFIG, alignment="landmarks")
+    stream = face_stream(CLIPS[:1], batch=3, detector=LeaningDetector(), config=config)
+    alone = extract_clip(CLIPS[0], RampFrames(), LeaningDetector(), config)
+    for crop in epoch_of(stream)[0]:
+        np.testing.assert_array_equal(crop, alone.crops[0][0])
+        # The ramp rises to the right; of a face that leans to the right it rises upwards.
+        assert crop[0].mean() > crop[-1].mean() + 2
+        assert abs(crop[:, 0].mean() - crop[:, -1].mean()) < 1
 
 
 def test_an_epoch_has_as_many_batches_as_places_fill_and_takes_missing_faces_from_the_next_pass():

@@ -54,7 +54,7 @@ def extraction_fingerprint(
         preprocessing={
             "detector": detector_settings,
             "margin": config.margin,
-            "alignment": "none",
+            "alignment": config.alignment,
             "crop_size": config.crop_size,
             "strip_codec": STRIP_CODEC,
             "frame_rule": FRAME_RULE,
@@ -71,7 +71,7 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
         clip_id: the clip.
         frames: its chosen frames.
         detector: from frames to detections.
-        config: places, crop size and margin.
+        config: how crops are made.
 
     Returns:
         The tracks and crops, with status ok, or no_face.
@@ -89,7 +89,7 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
     if not tracks:
         reason = f"no face found in {len(rows)} frames of {width} x {height}"
         return ClipFaces(clip_id, NO_FACE, reason, frames=frames)
-    crops = crop_tracks(frames, tracks, config.crop_size, config.margin)
+    crops = crop_tracks(frames, tracks, config.crop_size, config.margin, config.alignment)
     return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, looks=looks, frames=frames)
 
 

@@ -22,6 +22,7 @@ from tfdfd.data.connected_sets import family_key
 from tfdfd.data.manifest import load_manifest
 from tfdfd.data.splits import TRAIN, VAL, in_folders
 from tfdfd.data.tables import records, rows_where, some, values
+from tfdfd.faces.alignment import ALIGNMENTS
 from tfdfd.faces.config import ExtractionConfig
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ def extraction_of(fingerprint: Fingerprint, places: int | None) -> ExtractionCon
             min_face_share=made["detector"]["min_face_share"]
             if isinstance(made["detector"], dict)
             else defaults.min_face_share,
+            alignment=made["alignment"] if made["alignment"] in ALIGNMENTS else defaults.alignment,
             detect_every=made.get("detect_every_seconds"),
         )
     except ValueError as error:

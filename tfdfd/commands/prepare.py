@@ -130,8 +130,8 @@ def prepare_store(
 def _refuse_what_is_not_honoured(manifest: Manifest, config: ExtractionConfig, crop_margin: float | None) -> None:
     if manifest.is_faces and config != ExtractionConfig():
         raise TfdfdError(
-            "ready-made crops are taken as they are: --places, --crop-size, --margin, --min-face-share and "
-            "--detect-every change nothing there, leave them out"
+            "ready-made crops are taken as they are: --places, --crop-size, --margin, --min-face-share, "
+            "--alignment and --detect-every change nothing there, leave them out"
         )
     if crop_margin is not None and not manifest.is_faces:
         raise TfdfdError("--crop-margin says how ready-made crops were cut, and these are clips: use --margin")

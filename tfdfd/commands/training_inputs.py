@@ -39,7 +39,7 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
     store = FaceStore.open(Path(arguments.store))
     made = {**store.fingerprint.preprocessing, "places": store.num_places}
     made["detect_every"] = made.get("detect_every_seconds")
-    for name in ("places", "crop_size", "margin", "detect_every"):
+    for name in ("places", "crop_size", "margin", "alignment", "detect_every"):
         asked = getattr(crops, name)
         if asked not in (getattr(ExtractionConfig(), name), made[name]):
             raise TfdfdError(

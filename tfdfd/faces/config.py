@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tfdfd.clip import FramePlan
+from tfdfd.faces.alignment import ALIGNMENTS
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class ExtractionConfig:
         default=1 / 18,
         metadata={"help": "smallest face that is looked for, as a share of the frame's shorter side"},
     )
+    alignment: str = field(
+        default="none",
+        metadata={
+            "help": "how a crop lies: as the frame does, or turned so that the face's landmarks stand upright",
+            "choices": ALIGNMENTS,
+        },
+    )
     detect_every: float | None = field(
         default=None,
         metadata={
@@ -42,6 +50,8 @@ class ExtractionConfig:
             raise ValueError(f"--margin must be in [-0.9, 10], got {self.margin}")
         if not 0 < self.min_face_share <= 1:
             raise ValueError(f"--min-face-share must be in (0, 1], got {self.min_face_share}")
+        if self.alignment not in ALIGNMENTS:
+            raise ValueError(f"--alignment must be one of {list(ALIGNMENTS)}, got {self.alignment!r}")
         if self.detect_every is not None and not 0.01 <= self.detect_every <= 3600:
             raise ValueError(f"--detect-every must be in [0.01, 3600] seconds, got {self.detect_every}")
 
