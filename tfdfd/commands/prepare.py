@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tfdfd.clip import FAILED, OK, ClipFaces, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
+from tfdfd.commands.contact_sheet import add_contact_sheet_flags, check_contact_sheet_flags, make_contact_sheet
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import data_folder, has_gpu, make_frame_source, provenance
 from tfdfd.data.manifest import Manifest, clips_in, load_manifest
@@ -181,13 +182,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd prepare`."""
     parser = argparse.ArgumentParser(prog="tfdfd prepare", description=__doc__)
     add_store_flags(parser)
+    add_contact_sheet_flags(parser)
     arguments = parser.parse_args(argv)
+    check_contact_sheet_flags(arguments)
     console = make_console()
     import_tensorflow()
     config = config_from_flags(ExtractionConfig, arguments)
     manifest = load_manifest(data_folder(arguments.data))
     print_manifest_notes(manifest, console)
-    prepare_store(
+    store = prepare_store(
         manifest,
         arguments.store,
         config,
@@ -196,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         retry_failed=arguments.retry_failed,
         accept_mismatch=arguments.accept_mismatch,
     )
+    make_contact_sheet(store, arguments, console)
     return 0
 
 

@@ -16,6 +16,8 @@ from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.manifest import Manifest
 from tfdfd.data.store import FaceStore, source_bytes
 
+READY_MADE = "ready-made crops"
+"""The detector that the fingerprint of such a store names: their boxes and confidences are not known."""
 _LOOKED_AT = 100
 
 
@@ -47,7 +49,7 @@ def ready_crops_fingerprint(manifest: Manifest, margin: float | None, provenance
     ((size, _),) = sizes.most_common(1)
     return Fingerprint(
         preprocessing={
-            "detector": "ready-made crops",
+            "detector": READY_MADE,
             "margin": "not declared" if margin is None else margin,
             "alignment": "not declared",
             "crop_size": size,

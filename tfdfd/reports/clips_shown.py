@@ -1,0 +1,203 @@
+"""What a page shows of one clip: each track's places in playing order, boxes and landmarks drawn inside the crops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfdfd.clip import ClipError
+from tfdfd.data.ready_crops import READY_MADE
+from tfdfd.data.store import FaceStore
+from tfdfd.data.strips import decode_strip
+from tfdfd.reports.faces_in_crops import crop_squares, shrink, to_crop
+from tfdfd.reports.page import counted, picture_uri
+
+THUMBNAIL = 96
+"""Side of a face on the page in pixels."""
+LOW_CONFIDENCE = 0.9
+"""A face of less is marked."""
+TRACKS_A_CLIP = 6
+"""Tracks shown of one clip; a crowd would fill the page."""
+
+
+@dataclass(frozen=True)
+class PlaceShown:
+    """One place of a track."""
+
+    title: str
+    """Place, frame, time, confidence and size, for the pointer."""
+    picture: str = ""
+    """`data:` address; empty where there is no face."""
+    caption: str = ""
+    """What stands under it."""
+    is_past_end: bool = False
+    """Whether the clip is too short to fill the place, so that no face was missed."""
+    is_low: bool = False
+    """Whether the confidence is below LOW_CONFIDENCE."""
+    box: tuple[float, float, float, float] | None = None
+    """The detector's box: x, y, width, height in pixels of the stored crop; None where it is not known."""
+    landmarks: tuple[tuple[float, float], ...] = ()
+    """x and y of the five landmarks in pixels of the stored crop."""
+
+
+@dataclass(frozen=True)
+class TrackShown:
+    """One track."""
+
+    name: str
+    summary: str
+    places: tuple[PlaceShown, ...]
+    problem: str = ""
+    """Why there are no pictures; empty where there are."""
+
+
+@dataclass(frozen=True)
+class ClipShown:
+    """One clip."""
+
+    clip_id: str
+    facts: str
+    warnings: tuple[str, ...]
+    tracks: tuple[TrackShown, ...]
+    num_tracks_left_out: int
+
+
+class Geometry:
+    """Where the faces of a store lie in its crops, as far as its fingerprint tells.
+
+    Args:
+        store: the store.
+    """
+
+    def __init__(self, store: FaceStore) -> None:
+        preprocessing = store.fingerprint.preprocessing
+        self.crop_size = store.crop_size
+        self.has_boxes = preprocessing.get("detector") != READY_MADE
+        """Whether boxes, landmarks and confidences are the detector's; ready-made crops come without."""
+        margin = preprocessing.get("margin")
+        is_upright = preprocessing.get("alignment", "none") == "none"
+        self.margin = float(margin) if self.has_boxes and is_upright and isinstance(margin, int | float) else None
+        """Share of a box's longer side added to it; None where crops are no upright squares around boxes."""
+
+    def squares(self, track: Mapping[str, Any]) -> np.ndarray | None:
+        """Return what each crop of a track shows, float64 [num_places, 3] (see `crop_squares`), None if unknown."""
+        if self.margin is None:
+            return None
+        return crop_squares(boxes_of(track), self.margin)
+
+
+def boxes_of(track: Mapping[str, Any]) -> np.ndarray:
+    """Return the boxes of a row of the index of tracks, float64, shape (num_places, 4)."""
+    return np.stack([np.asarray(box, np.float64) for box in track["boxes_xyxy"]])
+
+
+def read_crops(store: FaceStore, track: Mapping[str, Any]) -> np.ndarray:
+    """Return the crops of a track, uint8 RGB [num_places, size, size, 3].
+
+    Raises:
+        ClipError: if the strip is missing or damaged.
+    """
+    path = store.folder / track["strip"]
+    try:
+        return decode_strip(path.read_bytes(), num_places=store.num_places)
+    except OSError as error:
+        raise ClipError(f"the strip {track['strip']} cannot be read: {error.strerror or error}") from error
+
+
+def show_clip(
+    store: FaceStore, geometry: Geometry, clip: Mapping[str, Any], tracks: Sequence[Mapping[str, Any]]
+) -> ClipShown:
+    """Return what the page shows of a clip with status ok.
+
+    Args:
+        store: where its strips are.
+        geometry: the store's.
+        clip: its row of the index of clips.
+        tracks: its rows of the index of tracks, the main track first.
+    """
+    shown = tuple(
+        _show_track(store, geometry, clip, track, number) for number, track in enumerate(tracks[:TRACKS_A_CLIP], 1)
+    )
+    return ClipShown(clip["clip_id"], clip_facts(clip), tuple(clip["warnings"]), shown, len(tracks) - len(shown))
+
+
+def clip_facts(clip: Mapping[str, Any]) -> str:
+    """Return size, frames, codec and decoder of a clip in one line, what is not known left out."""
+    if not known(clip["width"]):
+        return ""
+    turned = f", turned by {int(clip['quarter_turns']) * 90}°" if clip["quarter_turns"] else ""
+    codec = " ".join(part for part in (clip["codec"], clip["profile"]) if part)
+    rate = f" at {clip['frames_per_second']:.4g}/s" if clip["frames_per_second"] else ""
+    size = f"{int(clip['width'])} x {int(clip['height'])}{turned}"
+    return f"{size}, {counted(int(clip['num_frames']), 'frame')}{rate}, {codec}, by {clip['decoder']}"
+
+
+def known(value: Any) -> bool:
+    """Whether a cell of the index holds something: neither None nor NaN."""
+    return value is not None and value == value
+
+
+def place_title(clip: Mapping[str, Any], place: int) -> str:
+    """Return place, frame and time of one place of a clip."""
+    frames = clip["frame_indices"]
+    if place >= len(frames):
+        return f"place {place + 1}"
+    if frames[place] < 0:
+        return f"place {place + 1}: the clip is too short to fill it"
+    rate = clip["frames_per_second"]
+    time = f", {frames[place] / rate:.2f} s" if known(rate) and rate else ""
+    return f"place {place + 1}, frame {frames[place]}{time}"
+
+
+def _show_track(
+    store: FaceStore, geometry: Geometry, clip: Mapping[str, Any], track: Mapping[str, Any], number: int
+) -> TrackShown:
+    is_face = np.asarray(track["is_face"], np.bool_)
+    name = f"track {number}" + (" (main)" if number == 1 else "")
+    summary = f"{is_face.sum()} of {counted(len(is_face), 'place')}"
+    boxes = boxes_of(track)
+    if geometry.has_boxes:
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)[is_face]
+        summary += f", mean confidence {np.mean(np.asarray(track['confidences'])[is_face]):.3f}"
+        summary += f", faces of {sides.min():.0f} to {sides.max():.0f} px"
+    try:
+        crops = read_crops(store, track)
+    except ClipError as error:
+        return TrackShown(name, summary, (), problem=str(error))
+    squares = geometry.squares(track)
+    places = []
+    for place, crop in enumerate(crops):
+        title = place_title(clip, place)
+        if not is_face[place]:
+            frames = clip["frame_indices"]
+            is_past_end = place < len(frames) and frames[place] < 0
+            places.append(PlaceShown(title if is_past_end else f"{title}: no face", is_past_end=is_past_end))
+            continue
+        confidence = float(track["confidences"][place])
+        if geometry.has_boxes:
+            width, height = boxes[place, 2:] - boxes[place, :2]
+            title += f", confidence {confidence:.4f}, face {width:.0f} x {height:.0f} px"
+        box, landmarks = None, ()
+        if squares is not None:
+            corners = to_crop(boxes[place].reshape(2, 2), squares[place], geometry.crop_size)
+            box = (*_rounded(corners[0]), *_rounded(corners[1] - corners[0]))
+            points = np.asarray(track["landmarks_xy"][place], np.float64).reshape(-1, 2)
+            landmarks = tuple(_rounded(point) for point in to_crop(points, squares[place], geometry.crop_size))
+        places.append(
+            PlaceShown(
+                title,
+                picture_uri(shrink(crop, THUMBNAIL)),
+                caption=f"{confidence:.3f}" if geometry.has_boxes else "",
+                is_low=geometry.has_boxes and confidence < LOW_CONFIDENCE,
+                box=box,
+                landmarks=landmarks,
+            )
+        )
+    return TrackShown(name, summary, tuple(places))
+
+
+def _rounded(point: np.ndarray) -> tuple[float, float]:
+    return round(float(point[0]), 1), round(float(point[1]), 1)
