@@ -40,7 +40,7 @@ def track_of(
 def frames_of(
     *, width: int = 640, height: int = 480, num_frames: int = 30, indices: Sequence[int] = (5, 15, 25), **facts: object
 ) -> ClipFrames:
-    """Say where faces came from; the frames themselves are one black pixel each."""
+    """Say where faces came from: `facts` are further fields of ClipFrames, the frames are one black pixel each."""
     info = VideoInfo(
         codec="h264",
         profile="High",
@@ -57,6 +57,10 @@ def frames_of(
     )
     chosen = np.array(indices, np.int64)
     places = np.flatnonzero(chosen >= 0)
+    looked_at = facts.get("detection_indices")
+    if looked_at is not None:  # frames that are looked at only belong to no place
+        read = np.union1d(chosen[places], looked_at)
+        places = np.array([int(np.flatnonzero(chosen == frame)[0]) if frame in chosen else -1 for frame in read])
     pixels = np.zeros((len(places), 1, 1, 3), np.uint8)
     return ClipFrames(pixels, places, chosen, info, "pyav", "no GPU", **facts)  # pyright: ignore[reportArgumentType]
 

@@ -166,3 +166,9 @@ def test_what_a_killed_or_full_run_left_before_the_store_was_made_is_no_obstacle
     (tmp_path / "store.json.tmp").write_text("half")
     store, _ = FaceStore.create_or_open(tmp_path, FINGERPRINT, num_places=3)
     assert store.num_places == 3
+
+
+def test_the_index_of_tracks_can_be_read_in_part(store):
+    with store.writing():
+        store.write(ok_faces("a", tracks=2), source_bytes=1)
+    assert store.tracks(columns=["track", "is_face"]).columns.tolist() == ["track", "is_face"]

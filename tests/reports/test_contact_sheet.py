@@ -1,11 +1,11 @@
 """The contact sheet: what it shows, how much of it, and that it needs nothing from outside."""
 
 import base64
+import dataclasses
 import io
 from html.parser import HTMLParser
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -141,6 +141,27 @@ def test_box_and_landmarks_are_drawn_in_pixels_of_the_crop(tmp_path):
     assert [float(box[name]) for name in ("x", "y", "width", "height")] == [4.7, 3.0, 6.7, 10.0]
     points = [(float(dot["cx"]), float(dot["cy"])) for dot in page.within(drawing, "circle")]
     assert points == [(4.7, 3.0), (11.3, 3.0), (8.0, 8.0), (4.7, 13.0), (11.3, 13.0)]
+
+
+def test_boxes_between_detections_are_drawn_dashed(tmp_path):
+    store = new_store(tmp_path / "store", detect_every_seconds=1)
+    looked_at = frames_of(indices=(5, 15, 25), detection_indices=np.array([5, 20, 25]))
+    write_clips(store, [ok_clip("a", frames=looked_at)])
+    page = page_of(store, tmp_path)
+    boxes = [box["class"] for box in page.find("rect") if box["class"].startswith("box")]
+    assert boxes == ["box", "box between", "box"]
+    titles = [place["title"] for place in page.find("figure", class_="place")]
+    assert [title.endswith("between detections") for title in titles] == [False, True, False]
+    assert "box between detections" in page.find("div", class_="legend")[0]["text"]
+
+
+def test_uneven_times_are_those_of_the_frames(tmp_path):
+    store = new_store(tmp_path / "store")
+    frames = frames_of(indices=(0, 1, 2), num_frames=3)
+    uneven = dataclasses.replace(frames, info=dataclasses.replace(frames.info, pts=np.array([0, 2, 70])))
+    write_clips(store, [ok_clip("a", frames=uneven)])
+    titles = [place["title"].split(", ")[2] for place in page_of(store, tmp_path).find("figure", class_="place")]
+    assert titles == ["0.00 s", "0.20 s", "7.00 s"]
 
 
 def test_ready_made_crops_have_no_boxes_and_no_confidence(tmp_path):
@@ -288,12 +309,12 @@ def test_stores_without_labels_or_without_clips_have_a_page_too(tmp_path):
     assert page_of(store, tmp_path).clips("ok-unlabelled") == ["a"]
 
 
-def test_the_index_gives_the_tracks_and_columns_that_are_asked_for(tmp_path):
+def test_a_record_that_is_gone_says_what_to_do(tmp_path):
     store = new_store(tmp_path / "store")
-    write_clips(store, [ok_clip(name, track_of(), track_of()) for name in "abc"])
-    tracks = store.tracks(columns=["clip_id", "track"], clip_ids=["c", "a"])
-    wanted = pd.DataFrame({"clip_id": ["a", "a", "c", "c"], "track": [0, 1, 0, 1]})
-    np.testing.assert_array_equal(tracks.to_numpy(), wanted.to_numpy())
+    write_clips(store, [ok_clip("a")])
+    next((store.folder / "records").rglob("*.json")).unlink()
+    with pytest.raises(TfdfdError, match="lost the record of a: prepare it again"):
+        write_contact_sheet(store, tmp_path / "sheet.html")
 
 
 def test_a_page_that_cannot_be_written_says_so_and_leaves_the_old_one(tmp_path, monkeypatch):

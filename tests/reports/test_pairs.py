@@ -5,7 +5,6 @@ import pytest
 
 from tests.stores import frames_of, new_store, ok_clip, painted, track_of, write_clips
 from tfdfd.clip import NO_FACE, OK, ClipFaces
-from tfdfd.data.tables import records
 from tfdfd.reports.clips_shown import THUMBNAIL, Geometry
 from tfdfd.reports.faces_in_crops import crop_squares
 from tfdfd.reports.pairs import AMPLIFIED, difference_picture, match_tracks, same_frames, show_pair, why_not_compared
@@ -14,7 +13,7 @@ from tfdfd.reports.pairs import AMPLIFIED, difference_picture, match_tracks, sam
 def clip_row(tmp_path, clip):
     store = new_store(tmp_path)
     write_clips(store, [clip])
-    return records(store.clips())[0]
+    return store.record(clip.clip_id)
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def test_people_are_matched_by_their_boxes_not_by_their_order(tmp_path):
     left, right = (100, 100, 140, 160), (400, 100, 440, 160)
     store = new_store(tmp_path)
     write_clips(store, [ok_clip("a", track_of(box=left), track_of(box=right))])
-    fakes = records(store.tracks())
+    fakes = store.record("a")["tracks"]
     stranger = dict(fakes[0], boxes_xyxy=np.tile([0, 0, 50, 50], (3, 1)))
     matched = match_tracks(fakes, [stranger, *fakes[::-1]], np.array([True, True, False]))
     assert [(row, other) for row, other, _ in matched] == [(0, 2), (1, 1)]
@@ -58,7 +57,7 @@ def test_people_are_matched_by_their_boxes_not_by_their_order(tmp_path):
 def test_a_person_who_is_in_the_fake_alone_has_no_partner(tmp_path):
     store = new_store(tmp_path)
     write_clips(store, [ok_clip("a"), ok_clip("b", track_of(box=(400, 100, 440, 160)))])
-    a, b = records(store.tracks())
+    a, b = (store.record(name)["tracks"][0] for name in "ab")
     assert match_tracks([a], [b], np.ones(3, bool)) == []
     assert match_tracks([a], [a], np.zeros(3, bool)) == []
 
@@ -95,8 +94,7 @@ def test_a_pair_shows_the_places_that_both_have(tmp_path):
         ok_clip("o", original_track),
     ]
     write_clips(store, clips)
-    rows, tracks = records(store.clips()), records(store.tracks())
-    pair = show_pair(store, Geometry(store), rows[0], rows[1], tracks[:1], tracks[1:])
+    pair = show_pair(store, Geometry(store), store.record("f"), store.record("o"))
     assert pair.problem == ""
     (track,) = pair.tracks
     assert [place.title for place in track.places] == ["place 1, frame 5, 0.50 s"]
@@ -107,7 +105,7 @@ def test_a_pair_shows_the_places_that_both_have(tmp_path):
 def test_a_pair_whose_strip_is_gone_says_so(tmp_path):
     store = new_store(tmp_path)
     write_clips(store, [ok_clip("f"), ok_clip("o")])
-    rows, tracks = records(store.clips()), records(store.tracks())
-    (store.folder / tracks[1]["strip"]).unlink()
-    pair = show_pair(store, Geometry(store), rows[0], rows[1], tracks[:1], tracks[1:])
+    original = store.record("o")
+    (store.folder / original["tracks"][0]["strip"]).unlink()
+    pair = show_pair(store, Geometry(store), store.record("f"), original)
     assert "o.0.jpg cannot be read: No such file" in pair.problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -217,22 +217,18 @@ class FaceStore:
         """Return the index of clips: clip_id, status, reason, source and decoding of each."""
         return self._indexed("clips.parquet")
 
-    def tracks(self, *, columns: Sequence[str] | None = None, clip_ids: Collection[str] | None = None) -> pd.DataFrame:
+    def tracks(self, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the index of tracks, main track of a clip first: clip_id, track, strip, is_face, boxes and so on.
 
         Args:
             columns: names in TRACK_COLUMNS, None for all; without boxes and landmarks 100,000 clips stay small.
-            clip_ids: clips whose tracks are wanted, None for all.
         """
-        return self._indexed("tracks.parquet", columns, clip_ids)
+        return self._indexed("tracks.parquet", columns)
 
-    def _indexed(
-        self, name: str, columns: Sequence[str] | None = None, clip_ids: Collection[str] | None = None
-    ) -> pd.DataFrame:
+    def _indexed(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         if not (self.folder / name).is_file():
             self.rebuild_index()
-        filters = None if clip_ids is None else [("clip_id", "in", list(clip_ids))]
-        return pd.read_parquet(self.folder / name, columns=None if columns is None else list(columns), filters=filters)
+        return pd.read_parquet(self.folder / name, columns=None if columns is None else list(columns))
 
     def write_manifest(self, table: pd.DataFrame) -> None:
         """Keep the labels beside the strips, so that a store can be trained on where the clips are not.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class PlaceShown:
     """What stands under it."""
     is_past_end: bool = False
     """Whether the clip is too short to fill the place, so that no face was missed."""
+    is_between: bool = False
+    """Whether faces were not looked for in its frame: box and landmarks lie between detections."""
     is_low: bool = False
     """Whether the confidence is below LOW_CONFIDENCE."""
     box: tuple[float, float, float, float] | None = None
@@ -90,8 +92,8 @@ class Geometry:
 
 
 def boxes_of(track: Mapping[str, Any]) -> np.ndarray:
-    """Return the boxes of a row of the index of tracks, float64, shape (num_places, 4)."""
-    return np.stack([np.asarray(box, np.float64) for box in track["boxes_xyxy"]])
+    """Return the boxes of a track's record, float64, shape (num_places, 4)."""
+    return np.asarray(track["boxes_xyxy"], np.float64)
 
 
 def read_crops(store: FaceStore, track: Mapping[str, Any]) -> np.ndarray:
@@ -107,49 +109,43 @@ def read_crops(store: FaceStore, track: Mapping[str, Any]) -> np.ndarray:
         raise ClipError(f"the strip {track['strip']} cannot be read: {error.strerror or error}") from error
 
 
-def show_clip(
-    store: FaceStore, geometry: Geometry, clip: Mapping[str, Any], tracks: Sequence[Mapping[str, Any]]
-) -> ClipShown:
+def show_clip(store: FaceStore, geometry: Geometry, clip: Mapping[str, Any]) -> ClipShown:
     """Return what the page shows of a clip with status ok.
 
     Args:
         store: where its strips are.
         geometry: the store's.
-        clip: its row of the index of clips.
-        tracks: its rows of the index of tracks, the main track first.
+        clip: its record.
     """
-    shown = tuple(
-        _show_track(store, geometry, clip, track, number) for number, track in enumerate(tracks[:TRACKS_A_CLIP], 1)
-    )
-    return ClipShown(clip["clip_id"], clip_facts(clip), tuple(clip["warnings"]), shown, len(tracks) - len(shown))
+    tracks = clip["tracks"][:TRACKS_A_CLIP]
+    shown = tuple(_show_track(store, geometry, clip, track, number) for number, track in enumerate(tracks, 1))
+    num_left_out = len(clip["tracks"]) - len(shown)
+    return ClipShown(clip["clip_id"], clip_facts(clip), tuple(clip["warnings"]), shown, num_left_out)
 
 
 def clip_facts(clip: Mapping[str, Any]) -> str:
     """Return size, frames, codec and decoder of a clip in one line, what is not known left out."""
-    if not known(clip["width"]):
+    if not clip["width"]:
         return ""
-    turned = f", turned by {int(clip['quarter_turns']) * 90}°" if clip["quarter_turns"] else ""
+    turned = f", turned by {clip['quarter_turns'] * 90}°" if clip["quarter_turns"] else ""
     codec = " ".join(part for part in (clip["codec"], clip["profile"]) if part)
     rate = f" at {clip['frames_per_second']:.4g}/s" if clip["frames_per_second"] else ""
-    size = f"{int(clip['width'])} x {int(clip['height'])}{turned}"
-    return f"{size}, {counted(int(clip['num_frames']), 'frame')}{rate}, {codec}, by {clip['decoder']}"
-
-
-def known(value: Any) -> bool:
-    """Whether a cell of the index holds something: neither None nor NaN."""
-    return value is not None and value == value
+    size = f"{clip['width']} x {clip['height']}{turned}"
+    return f"{size}, {counted(clip['num_frames'], 'frame')}{rate}, {codec}, by {clip['decoder']}"
 
 
 def place_title(clip: Mapping[str, Any], place: int) -> str:
     """Return place, frame and time of one place of a clip."""
-    frames = clip["frame_indices"]
+    frames, times = clip["frame_indices"], clip["frame_seconds"]
     if place >= len(frames):
         return f"place {place + 1}"
-    if frames[place] < 0:
+    frame = frames[place]
+    if frame < 0:
         return f"place {place + 1}: the clip is too short to fill it"
-    rate = clip["frames_per_second"]
-    time = f", {frames[place] / rate:.2f} s" if known(rate) and rate else ""
-    return f"place {place + 1}, frame {frames[place]}{time}"
+    last = max(clip["num_frames"] - 1, 1)
+    # Two times are those of the first and the last of evenly spaced frames.
+    seconds = times[frame] if len(times) > 2 else times[0] + (times[-1] - times[0]) * frame / last
+    return f"place {place + 1}, frame {frame}, {seconds:.2f} s"
 
 
 def _show_track(
@@ -168,18 +164,21 @@ def _show_track(
     except ClipError as error:
         return TrackShown(name, summary, (), problem=str(error))
     squares = geometry.squares(track)
+    looked_at = set(clip["detection_indices"])  # empty where every place was looked at
     places = []
+    frames = clip["frame_indices"]
     for place, crop in enumerate(crops):
         title = place_title(clip, place)
         if not is_face[place]:
-            frames = clip["frame_indices"]
             is_past_end = place < len(frames) and frames[place] < 0
             places.append(PlaceShown(title if is_past_end else f"{title}: no face", is_past_end=is_past_end))
             continue
         confidence = float(track["confidences"][place])
+        is_between = bool(looked_at) and frames[place] not in looked_at
         if geometry.has_boxes:
             width, height = boxes[place, 2:] - boxes[place, :2]
             title += f", confidence {confidence:.4f}, face {width:.0f} x {height:.0f} px"
+            title += ", between detections" if is_between else ""
         box, landmarks = None, ()
         if squares is not None:
             corners = to_crop(boxes[place].reshape(2, 2), squares[place], geometry.crop_size)
@@ -191,6 +190,7 @@ def _show_track(
                 title,
                 picture_uri(shrink(crop, THUMBNAIL)),
                 caption=f"{confidence:.3f}" if geometry.has_boxes else "",
+                is_between=is_between,
                 is_low=geometry.has_boxes and confidence < LOW_CONFIDENCE,
                 box=box,
                 landmarks=landmarks,

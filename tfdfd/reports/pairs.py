@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from tfdfd.clip import OK, ClipError
 from tfdfd.data.store import FaceStore
 from tfdfd.faces.boxes import iou
-from tfdfd.reports.clips_shown import THUMBNAIL, Geometry, boxes_of, known, place_title, read_crops
+from tfdfd.reports.clips_shown import THUMBNAIL, Geometry, boxes_of, place_title, read_crops
 from tfdfd.reports.faces_in_crops import shrink, through_square
 from tfdfd.reports.page import counted, picture_uri
 
@@ -62,14 +62,14 @@ def why_not_compared(fake: Mapping[str, Any], original: Mapping[str, Any] | None
     """Return why a fake and its original cannot be laid beside each other, empty if they can.
 
     Args:
-        fake: its row of the index of clips, with status ok.
-        original: the original's row, None where the store does not hold it.
+        fake: its record or row of the index of clips, with status ok.
+        original: the same of the original, None where the store does not hold it.
     """
     if original is None:
         return "its original is not in the store"
     if original["status"] != OK:
         return f"its original has the status {original['status']}"
-    sizes = [f"{row['width']:.0f} x {row['height']:.0f}" for row in (fake, original) if known(row["width"])]
+    sizes = [f"{row['width']:.0f} x {row['height']:.0f}" for row in (fake, original) if len(row["frame_indices"])]
     if len(sizes) < 2:
         return "ready-made crops do not say which frames they show"
     if sizes[0] != sizes[1] or fake["quarter_turns"] != original["quarter_turns"]:
@@ -92,7 +92,7 @@ def match_tracks(
     """Find the tracks of a fake and its original that are one person, by the overlap of their boxes.
 
     Args:
-        fakes: rows of the index of tracks.
+        fakes: the fake's tracks as its record has them.
         originals: the same of the original.
         is_same_frame: bool, shape (num_places,): the places that may be compared.
 
@@ -134,29 +134,20 @@ def difference_picture(
     return np.where(is_known[..., None], np.clip(difference, 0, 255), _UNKNOWN_GREY).astype(np.uint8)
 
 
-def show_pair(
-    store: FaceStore,
-    geometry: Geometry,
-    fake: Mapping[str, Any],
-    original: Mapping[str, Any],
-    fake_tracks: Sequence[Mapping[str, Any]],
-    original_tracks: Sequence[Mapping[str, Any]],
-) -> PairShown:
+def show_pair(store: FaceStore, geometry: Geometry, fake: Mapping[str, Any], original: Mapping[str, Any]) -> PairShown:
     """Return what the page shows of a pair for which `why_not_compared` found nothing.
 
     Args:
         store: where the strips are.
         geometry: the store's, with a known margin.
-        fake: its row of the index of clips.
-        original: the original's row.
-        fake_tracks: the fake's rows of the index of tracks.
-        original_tracks: the original's.
+        fake: its record.
+        original: the original's record.
     """
     is_same_frame = same_frames(fake, original)
     tracks = []
     try:
-        for number, other, overlaps in match_tracks(fake_tracks, original_tracks, is_same_frame):
-            rows = (fake_tracks[number], original_tracks[other])
+        for number, other, overlaps in match_tracks(fake["tracks"], original["tracks"], is_same_frame):
+            rows = (fake["tracks"][number], original["tracks"][other])
             places = _paired_places(store, geometry, fake, rows, overlaps)
             agreement = f"boxes overlap by {np.nanmean(overlaps):.2f} (mean IoU)"
             compared = f"{len(places)} of {counted(len(overlaps), 'place')} show a face at the same frame of both"
