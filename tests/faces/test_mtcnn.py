@@ -191,10 +191,10 @@ def test_resizing_by_matrix_products_is_area_resizing(height, width):
     np.testing.assert_allclose(by_matmul, by_area, atol=0.01)
 
 
-def test_halving_stops_below_sixteen_times_the_wanted_size():
+def test_halving_stops_below_eight_times_the_wanted_size():
     pictures = tf.zeros([1, 512, 384, 3])
-    assert halve_while_far(pictures, tf.constant(16), tf.constant(12)).shape == (1, 128, 96, 3)
-    assert halve_while_far(pictures, tf.constant(33), tf.constant(24)).shape == (1, 512, 384, 3)
+    assert halve_while_far(pictures, tf.constant(16), tf.constant(12)).shape == (1, 64, 48, 3)
+    assert halve_while_far(pictures, tf.constant(65), tf.constant(48)).shape == (1, 512, 384, 3)
 
 
 def test_a_suppressed_candidate_still_suppresses_but_not_in_another_frame():

@@ -20,6 +20,9 @@ _SAME_LEVEL_IOU, _ALL_LEVELS_IOU, _REFINED_IOU, _FINAL_OVERLAP = 0.5, 0.7, 0.7, 
 # Frames go through in groups whose largest pyramid level has about so many pixels together: small frames share
 # the cost of starting an op, large ones do not fill the memory.
 _PIXELS_AT_ONCE = 1 << 19
+# Groups, and levels of a group, that are worked on beside each other: area resizing and the choice of candidates use
+# one core, the convolutions of a neighbour the others. More gained nothing and took more memory.
+_SIDE_BY_SIDE = 2
 
 
 class MTCNN(tf.Module):
@@ -149,7 +152,7 @@ class MTCNN(tf.Module):
                 Candidates.any_number(),
                 tf.TensorShape([None, 5, 2]),
             ),
-            parallel_iterations=1,
+            parallel_iterations=_SIDE_BY_SIDE,
         )
         order = tf.argsort(faces.rows, stable=True)
         faces = faces.take(order)
@@ -193,7 +196,7 @@ class MTCNN(tf.Module):
                 tf.TensorShape([None, None, None, 3]),
                 Candidates.any_number(),
             ),
-            parallel_iterations=1,
+            parallel_iterations=_SIDE_BY_SIDE,
         )
         return candidates.take(survivors(candidates, _ALL_LEVELS_IOU)).squared()
 
