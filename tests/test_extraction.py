@@ -10,7 +10,7 @@ from tfdfd.data.fingerprint import preprocessing_differences
 from tfdfd.data.frame_plan import plan_frames
 from tfdfd.data.record_paths import boxes_of_every_frame
 from tfdfd.data.store import FaceStore
-from tfdfd.extraction import clips_to_do, extract_clip, extract_clips, extraction_fingerprint
+from tfdfd.extraction import clips_to_do, extract_clip, extraction_fingerprint, faces_of_clips
 from tfdfd.faces.config import ExtractionConfig
 
 CONFIG = ExtractionConfig(places=3, crop_size=16, margin=0.0)
@@ -68,15 +68,14 @@ def test_each_clip_ends_with_its_status():
     assert "truncated" in found("broken").reason
 
 
-def test_one_bad_clip_never_stops_the_run(store):
-    seen = []
-    clips = [clip("broken1"), clip("face1"), clip("empty"), clip("face2")]
+def fill(store, clips):
     with store.writing():
-        counts = extract_clips(
-            clips, ScriptedFrames(), ScriptedDetector(), CONFIG, store, on_clip=lambda faces: seen.append(faces.clip_id)
-        )
-    assert counts == {OK: 2, FAILED: 1, NO_FACE: 1}
-    assert seen == ["broken1", "face1", "empty", "face2"]
+        for _, faces in faces_of_clips(clips, ScriptedFrames(), ScriptedDetector(), CONFIG):
+            store.write(faces, source_bytes=-1)
+
+
+def test_one_bad_clip_never_stops_the_run(store):
+    fill(store, [clip("broken1"), clip("face1"), clip("empty"), clip("face2")])
     assert store.clips().set_index("clip_id")["status"].to_dict() == {
         "broken1": FAILED,
         "empty": NO_FACE,
@@ -86,15 +85,7 @@ def test_one_bad_clip_never_stops_the_run(store):
 
 
 def test_what_is_done_is_not_done_again(store):
-    with store.writing():
-        extract_clips(
-            [clip("face"), clip("broken")],
-            ScriptedFrames(),
-            ScriptedDetector(),
-            CONFIG,
-            store,
-            on_clip=lambda faces: None,
-        )
+    fill(store, [clip("face"), clip("broken")])
     clips = [clip("face"), clip("broken"), clip("empty")]
     assert clips_to_do(clips, store, retry_failed=False) == [clip("empty")]
     assert clips_to_do(clips, store, retry_failed=True) == [clip("broken"), clip("empty")]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = (
     ("commands",),
     ("serving", "evaluation", "training"),
-    ("streaming", "reports"),
+    ("streaming", "workers", "reports"),
     ("extraction",),
     ("models", "data"),
     ("faces",),

@@ -11,7 +11,7 @@ from tests.test_extraction import INFO, ScriptedDetector, ScriptedFrames
 from tfdfd.clip import Clip, ClipError, ClipFrames, TfdfdError
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import decode_strip
-from tfdfd.extraction import extract_clip, extract_clips, extraction_fingerprint
+from tfdfd.extraction import extract_clip, extraction_fingerprint, faces_of_clips
 from tfdfd.faces.alignment import UPRIGHT_XY
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.streaming import FaceStream, TrackStream
@@ -64,7 +64,8 @@ def stored(tmp_path):
     fingerprint = extraction_fingerprint(CONFIG, ScriptedDetector.settings, {})
     store, _ = FaceStore.create_or_open(tmp_path / "store", fingerprint, num_places=3)
     with store.writing():
-        extract_clips(CLIPS, RampFrames(), ScriptedDetector(), CONFIG, store, on_clip=lambda faces: None)
+        for _, faces in faces_of_clips(CLIPS, RampFrames(), ScriptedDetector(), CONFIG):
+            store.write(faces, source_bytes=0)
     tracks = store.tracks()
     return {
         int(clip_id): decode_strip((store.folder / strip).read_bytes(), num_places=3)

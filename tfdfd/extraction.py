@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +12,6 @@ from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFaces, ClipFram
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.faces.crops import crop_tracks
 from tfdfd.faces.paths import FacePath
 from tfdfd.faces.tracking import link_tracks
 
@@ -89,6 +87,9 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
     if not tracks:
         reason = f"no face found in {len(rows)} frames of {width} x {height}"
         return ClipFaces(clip_id, NO_FACE, reason, frames=frames)
+    # Here, since it loads TensorFlow, which a process that only hands out clips does without.
+    from tfdfd.faces.crops import crop_tracks
+
     crops = crop_tracks(frames, tracks, config.crop_size, config.margin, config.alignment)
     return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, looks=looks, frames=frames)
 
@@ -119,18 +120,28 @@ def faces_of_clips(
 ) -> Iterator[tuple[Clip, ClipFaces]]:
     """Return what is found in each clip, in order; the next clip is read while this one's faces are found."""
     for clip, frames in frame_source.iterate(clips, config.frame_plan):
-        if isinstance(frames, ClipError):
-            yield clip, ClipFaces(clip.clip_id, FAILED, str(frames))
-        else:
-            yield clip, faces_of_frames(clip.clip_id, frames, detector, config)
+        yield clip, faces_of_read(clip, frames, detector, config)
 
 
 def extract_clip(clip: Clip, frame_source: FrameSource, detector: Detector, config: ExtractionConfig) -> ClipFaces:
     """Turn one clip into crops; a clip that cannot be read gets the status failed and the reason."""
+    return faces_of_read(clip, read_clip(clip, frame_source, config), detector, config)
+
+
+def read_clip(clip: Clip, frame_source: FrameSource, config: ExtractionConfig) -> ClipFrames | ClipError:
+    """Read the chosen frames of a clip, or say why there are none; the first half of `extract_clip`."""
     try:
-        frames = frame_source.read(clip.path, config.frame_plan)
+        return frame_source.read(clip.path, config.frame_plan)
     except ClipError as error:
-        return ClipFaces(clip.clip_id, FAILED, str(error))
+        return error
+
+
+def faces_of_read(
+    clip: Clip, frames: ClipFrames | ClipError, detector: Detector, config: ExtractionConfig
+) -> ClipFaces:
+    """Find the faces in what `read_clip` returned; the second half of `extract_clip`."""
+    if isinstance(frames, ClipError):
+        return ClipFaces(clip.clip_id, FAILED, str(frames))
     return faces_of_frames(clip.clip_id, frames, detector, config)
 
 
@@ -141,36 +152,3 @@ def clips_to_do(clips: Iterable[Clip], store: FaceStore, *, retry_failed: bool) 
         for clip in clips
         if not store.holds(clip.clip_id, source_bytes=source_bytes(clip.path), retry_failed=retry_failed)
     ]
-
-
-def extract_clips(
-    clips: list[Clip],
-    frame_source: FrameSource,
-    detector: Detector,
-    config: ExtractionConfig,
-    store: FaceStore,
-    *,
-    on_clip: Callable[[ClipFaces], None],
-) -> Counter[str]:
-    """Extract clips into a store; one bad clip never stops the run.
-
-    Args:
-        clips: what to do.
-        frame_source: reads frames, one clip ahead.
-        detector: finds faces.
-        config: how crops are made.
-        store: where they go; the caller holds `store.writing()`.
-        on_clip: called after each clip, for progress.
-
-    Returns:
-        How many clips ended with each status.
-
-    Raises:
-        TfdfdError: if the store cannot be written; clips that are done are kept.
-    """
-    counts: Counter[str] = Counter()
-    for clip, faces in faces_of_clips(clips, frame_source, detector, config):
-        store.write(faces, source_bytes=source_bytes(clip.path))
-        counts[faces.status] += 1
-        on_clip(faces)
-    return counts

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from tfdfd.clip import NO_FACE, OK, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
+from tfdfd.commands.extracting import add_worker_flags, worker_config
 from tfdfd.commands.inputs import data_folder, make_datasets
 from tfdfd.commands.prepare import prepare_store, print_manifest_notes
 from tfdfd.data.connected_sets import family_key
@@ -51,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "otherwise, and print how")  # fmt: skip
     parser.add_argument("--retry-failed", action="store_true", help="try the clips again that failed before")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="tracks a batch (default: 4)")
+    add_worker_flags(parser)
     arguments = parser.parse_args(argv)
+    workers = worker_config(arguments)
     if arguments.batch_size < 1:
         raise TfdfdError(f"--batch-size must be at least 1, got {arguments.batch_size}")
     console = make_console()
@@ -78,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.store,
         _no_places(arguments.places) if manifest.is_faces else extraction_of(model.fingerprint, arguments.places),
         console,
+        workers=workers,
         crop_margin=arguments.crop_margin,
         retry_failed=arguments.retry_failed,
         accept_mismatch=arguments.accept_mismatch,

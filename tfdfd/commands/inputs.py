@@ -59,24 +59,44 @@ def dali_problem() -> str:
     return ""
 
 
-@cache
-def _announce_no_dali(console: Console) -> None:
-    console.print(
+def no_dali_note() -> str:
+    """Return what to tell a person where DALI cannot be used."""
+    return (
         f"DALI cannot be used here ({dali_problem()}): PyAV and tf.data take its place, with the same values. "
         "`tfdfd doctor` says how to mend it."
     )
 
 
+@cache
+def _announce_no_dali(console: Console) -> None:
+    console.print(no_dali_note())
+
+
 def make_frame_source(console: Console, *, gpu: bool) -> FrameSource:
-    """Return what reads frames: DALI (NVDEC on a GPU, fed by PyAV elsewhere), or PyAV alone, announced once."""
+    """Return what reads frames, as `choose_frame_source`; a missing DALI is announced once."""
+    source, note = choose_frame_source(gpu=gpu, num_threads=num_cores())
+    if note:
+        _announce_no_dali(console)
+    return source
+
+
+def choose_frame_source(*, gpu: bool, num_threads: int) -> tuple[FrameSource, str]:
+    """Return what reads frames: DALI (NVDEC on a GPU, fed by PyAV elsewhere), or PyAV alone.
+
+    Args:
+        gpu: whether TensorFlow sees a GPU; the first one decodes.
+        num_threads: DALI's host threads.
+
+    Returns:
+        The frame source, and what to tell a person of it, mostly nothing.
+    """
     if dali_problem():
         from tfdfd.data.frame_source import PyAvFrameSource
 
-        _announce_no_dali(console)
-        return PyAvFrameSource()
+        return PyAvFrameSource(), no_dali_note()
     from pipelines.decode import DaliFrameSource
 
-    return DaliFrameSource(gpu=gpu, device_id=0 if gpu else None, num_threads=os.cpu_count() or 1)
+    return DaliFrameSource(gpu=gpu, device_id=0 if gpu else None, num_threads=num_threads), ""
 
 
 def make_datasets(console: Console, source: str = "auto") -> FaceDatasets:
@@ -114,6 +134,11 @@ def provenance(source: Path) -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {"versions": versions, "source": str(source.resolve())}
+
+
+def num_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_gpu() -> bool:

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tfdfd.clip import FAILED, OK, ClipFaces, TfdfdError
-from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
+from tfdfd.commands.console import WorkProgress, make_console, print_table
 from tfdfd.commands.contact_sheet import add_contact_sheet_flags, check_contact_sheet_flags, make_contact_sheet
+from tfdfd.commands.extracting import WorkerConfig, add_worker_flags, extract_in_workers, worker_config
 from tfdfd.commands.flags import add_config_flags, config_from_flags
-from tfdfd.commands.inputs import data_folder, has_gpu, make_frame_source, provenance
+from tfdfd.commands.inputs import data_folder, provenance
 from tfdfd.data.manifest import Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.workers.events import Done
+from tfdfd.workers.pool import Bugs
 
 if TYPE_CHECKING:
     from tfdfd.data.fingerprint import Fingerprint
@@ -40,6 +43,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="ready-made crops: the margin that they were cut with, as --margin",
     )
+    add_worker_flags(parser)
     add_config_flags(parser, ExtractionConfig, title="crops")
 
 
@@ -49,6 +53,7 @@ def prepare_store(
     config: ExtractionConfig,
     console: Console,
     *,
+    workers: WorkerConfig = WorkerConfig(),  # noqa: B008, frozen
     crop_margin: float | None = None,
     retry_failed: bool = False,
     accept_mismatch: bool = False,
@@ -61,6 +66,7 @@ def prepare_store(
         folder: the store; None names one after the data and the settings, under `stores/`.
         config: how crops are made.
         console: for progress and warnings.
+        workers: the processes that extract clips.
         crop_margin: margin of ready-made crops, None if not known.
         retry_failed: try failed clips again.
         accept_mismatch: use a store that was made otherwise.
@@ -70,23 +76,23 @@ def prepare_store(
         The store.
 
     Raises:
-        TfdfdError: if the store cannot be written or was made otherwise.
+        TfdfdError: if the store cannot be written or was made otherwise, or if our code failed on a clip; all others
+            are done.
     """
     from tfdfd.data.fingerprint import require_same_preprocessing
     from tfdfd.data.ready_crops import import_ready_crops, ready_crops_fingerprint
     from tfdfd.data.store import FILE_IS_GONE, FaceStore
-    from tfdfd.extraction import clips_to_do, extract_clips, extraction_fingerprint
+    from tfdfd.extraction import clips_to_do, extraction_fingerprint
 
     _refuse_what_is_not_honoured(manifest, config, crop_margin)
-    detector = None
     if manifest.is_faces:
         fingerprint = ready_crops_fingerprint(manifest, crop_margin, provenance(manifest.root))
         num_places = 1
     else:
-        from tfdfd.faces.mtcnn import MTCNN
+        from tfdfd.faces.mtcnn_weights import mtcnn_settings
 
-        detector = MTCNN(min_face_share=config.min_face_share)
-        fingerprint = extraction_fingerprint(config, detector.settings, provenance(manifest.root))
+        settings = mtcnn_settings(min_face_share=config.min_face_share)
+        fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
         num_places = config.places
     if expected is not None:
         warning = require_same_preprocessing(
@@ -105,26 +111,33 @@ def prepare_store(
             "missing there: use another --store"
         )
     console.print(f"face store {path}: {len(clips) - len(todo)} of {len(clips)} clips are done, {len(todo)} to do")
+    bugs = Bugs()
     if todo or absent:
         # Clips that fail are listed as they fail, so that a long run can be judged while it goes on.
         with store.writing(), WorkProgress(console, "extracting faces", "clips", len(todo)) as progress:
 
-            def on_clip(faces: ClipFaces) -> None:
+            def on_clip(done: Done) -> None:
                 progress.advance()
-                if faces.status != OK:
-                    console.print(f"  {faces.clip_id}: {faces.status}, {faces.reason}")
-                for warning in faces.frames.warnings if faces.frames else ():
-                    console.print(f"  {faces.clip_id}: {warning}")
+                if done.status != OK:
+                    console.print(f"  {done.clip_id}: {done.status}, {done.reason}")
+                for warning in done.warnings:
+                    console.print(f"  {done.clip_id}: {warning}")
 
             for clip_id, reason in absent:
                 store.write(ClipFaces(clip_id, FAILED, reason), source_bytes=FILE_IS_GONE)
-            if detector is None:
-                import_ready_crops(todo, store, on_clip=on_clip)
-            else:
-                frame_source = make_frame_source(console, gpu=has_gpu())
-                extract_clips(todo, frame_source, detector, config, store, on_clip=on_clip)
+            if manifest.is_faces:
+                import_ready_crops(
+                    todo, store, on_clip=lambda faces: on_clip(Done(faces.clip_id, faces.status, faces.reason))
+                )
+            elif todo:
+                bugs = extract_in_workers(todo, store, config, workers, console, on_clip=on_clip)
     store.write_manifest(manifest.table)
     _print_summary(store, manifest, console)
+    if bugs.clip_ids:
+        raise TfdfdError(
+            f"our code failed on {len(bugs.clip_ids)} clips, of which nothing is recorded: {some(bugs.clip_ids)}. "
+            f"All others are done; the same command tries these again. Please report this:\n{bugs.first_traceback}"
+        )
     return store
 
 
@@ -186,8 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     check_contact_sheet_flags(arguments)
     console = make_console()
-    import_tensorflow()
     config = config_from_flags(ExtractionConfig, arguments)
+    workers = worker_config(arguments)
     manifest = load_manifest(data_folder(arguments.data))
     print_manifest_notes(manifest, console)
     store = prepare_store(
@@ -195,6 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.store,
         config,
         console,
+        workers=workers,
         crop_margin=arguments.crop_margin,
         retry_failed=arguments.retry_failed,
         accept_mismatch=arguments.accept_mismatch,

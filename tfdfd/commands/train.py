@@ -16,6 +16,7 @@ from rich.console import Console
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.exporting import already_exported, export_best, record_export
+from tfdfd.commands.extracting import worker_config
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import (
     DATA_VARIABLE,
@@ -90,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console()
     crops = config_from_flags(ExtractionConfig, arguments)
     config = config_from_flags(TrainConfig, arguments)
+    workers = worker_config(arguments)
 
     import_tensorflow()
     # Devices come first: TensorFlow wants them set up before it is used, and a wrong --gpus stops the run at once.
@@ -128,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.store,
             crops,
             console,
+            workers=workers,
             crop_margin=arguments.crop_margin,
             retry_failed=arguments.retry_failed,
             accept_mismatch=arguments.accept_mismatch,

@@ -1,0 +1,116 @@
+"""`tfdfd prepare` with clips that break their worker: each does what its name says.
+
+The workers are real processes; only the frames come from here, and the detector finds no face, so that no TensorFlow
+is loaded. `$FAULTS_JOURNAL` names a file to which each worker appends a line for each thing that happens.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import tfdfd.data.atomic
+from tests.run_commands import environment
+from tfdfd.clip import ClipError, ClipFrames, Detections, TfdfdError, VideoInfo
+from tfdfd.commands import extracting, prepare
+from tfdfd.commands.console import run_command
+from tfdfd.data.store import FaceStore
+from tfdfd.workers.job import Parts
+
+INFO = VideoInfo("h264", "High", "yuv420p", 64, 48, 3, np.arange(3), 0.04, 25.0, 0, False, False)
+COMMAND = [sys.executable, "-c", "from tests.workers.faulty import main; main()"]
+
+
+def note(line):
+    with open(os.environ["FAULTS_JOURNAL"], "a") as file:
+        file.write(f"{line} {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')}\n")
+
+
+def tries(name):
+    """Return how often a clip has been read, this time included."""
+    return Path(os.environ["FAULTS_JOURNAL"]).read_text().count(f"read {name} ")
+
+
+class FaultyFrames:
+    """Reads frames that say nothing, and misbehaves where the clip's name says so."""
+
+    def read(self, clip_path, plan):
+        name = clip_path.stem
+        note(f"read {name}")
+        if "segfault" in name:
+            ctypes.string_at(0)
+        if "killed" in name or ("once" in name and tries(name) == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "hang" in name:
+            time.sleep(1000)
+        if "exit" in name:
+            print("the decoder says goodbye", file=sys.stderr)
+            os._exit(7)
+        if "bug" in name:
+            raise ZeroDivisionError("a bug of ours")
+        if "broken" in name:
+            raise ClipError(f"{clip_path} is cut off")
+        if "slow" in name:
+            time.sleep(0.4)
+        return ClipFrames(np.zeros((3, 48, 64, 3), np.uint8), np.arange(3), np.arange(3), INFO, "pyav", "scripted")
+
+
+class BlindDetector:
+    """Finds no face."""
+
+    settings = {"name": "blind"}  # noqa: RUF012
+
+    def __call__(self, frames):
+        return [Detections.none() for _ in frames]
+
+
+def make_parts(config, share):
+    note(f"start threads={share.num_threads}")
+    fault = os.environ.get("FAULTS_START", "")
+    if fault == "crash":
+        print("libbroken.so: cannot open shared object file", file=sys.stderr)
+        os.kill(os.getpid(), signal.SIGABRT)
+    if fault == "refuse":
+        raise TfdfdError("the mtcnn package is missing: install it")
+    if fault == "full":
+        fill_the_disk(after=6)
+    write = FaceStore.write
+
+    def noted(store, faces, *, source_bytes):
+        write(store, faces, source_bytes=source_bytes)
+        note(f"wrote {faces.clip_id}")
+        if "unsaid" in faces.clip_id:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    FaceStore.write = noted
+    return Parts(FaultyFrames(), BlindDetector(), ("frames are scripted",))
+
+
+def fill_the_disk(after):
+    """Let no file be written any more after a number of them."""
+    left = iter(range(after))
+    fsync = os.fsync
+
+    def until_full(descriptor):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    tfdfd.data.atomic.os.fsync = until_full
+
+
+def command_environment(folder, **more):
+    """Return the environment of COMMAND with its journal in a folder."""
+    return {**environment(), "FAULTS_JOURNAL": str(folder / "journal"), **more}
+
+
+def main():
+    extracting.make_parts = make_parts
+    sys.exit(run_command(prepare.main, sys.argv[1:]))

@@ -1,0 +1,182 @@
+"""How a command has worker processes extract clips: its flags, shares of the machine, what a worker is made of."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from tfdfd.clip import FAILED, Clip, ClipFaces, TfdfdError
+from tfdfd.commands.inputs import choose_frame_source, num_cores
+from tfdfd.data.store import FaceStore, source_bytes
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.workers.events import Done
+from tfdfd.workers.job import ExtractionJob, Parts, Share
+from tfdfd.workers.pool import Bugs, run_clips
+from tfdfd.workers.processes import ProcessCrew
+
+CORES_PER_WORKER = 2
+"""What one worker keeps busy: a clip is decoded while the faces of another are found."""
+MEMORY_PER_WORKER = 2 * 2**30
+"""Bytes that a worker may come to need on 1080p clips, with room for larger ones; it takes about half."""
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """How many workers, and what they may take."""
+
+    workers: int | None = None
+    """Processes at a time; None for as many as the machine feeds."""
+    clip_timeout: float = 600.0
+    """Seconds for reading a clip, and as many for finding its faces; 0 for no limit."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise TfdfdError(f"--workers must be at least 1, got {self.workers}")
+        if not self.clip_timeout >= 0:
+            raise TfdfdError(f"--clip-timeout must be 0 (no limit) or more seconds, got {self.clip_timeout}")
+
+
+def add_worker_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `WorkerConfig` is made from."""
+    group = parser.add_argument_group("extraction")
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that extract clips, sharing cores and GPUs (default: one a GPU, else one for every two cores "
+        "if there are 2 GiB of free memory for each)",
+    )
+    group.add_argument(
+        "--clip-timeout",
+        type=float,
+        default=WorkerConfig.clip_timeout,
+        metavar="SECONDS",
+        help="longest that reading a clip, or finding its faces, may take before it is recorded as failed; 0 for no "
+        "limit (default: %(default)g)",
+    )
+
+
+def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
+    """Return what the flags say.
+
+    Raises:
+        TfdfdError: if a value is not allowed.
+    """
+    return WorkerConfig(arguments.workers, arguments.clip_timeout)
+
+
+def make_parts(config: ExtractionConfig, share: Share) -> Parts:
+    """Make what a worker works with, in the worker: a frame source and MTCNN, warmed up on an empty picture."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tfdfd.faces.mtcnn import MTCNN
+
+    tf.config.threading.set_intra_op_parallelism_threads(share.num_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(share.num_threads)
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)  # others live there too: workers, training, NVDEC
+    source, note = choose_frame_source(gpu=bool(gpus), num_threads=share.num_threads)
+    detector = MTCNN(min_face_share=config.min_face_share)
+    detector(np.zeros((1, 180, 320, 3), np.uint8))
+    return Parts(source, detector, (note,) if note else ())
+
+
+def extract_in_workers(
+    clips: list[Clip],
+    store: FaceStore,
+    config: ExtractionConfig,
+    workers: WorkerConfig,
+    console: Console,
+    *,
+    on_clip: Callable[[Done], None],
+) -> Bugs:
+    """Extract clips into a store that the caller holds for writing.
+
+    Args:
+        clips: what to do, in order.
+        store: where the faces go.
+        config: how crops are made.
+        workers: how many processes, and what they may take.
+        console: for what a person should know meanwhile.
+        on_clip: called after each clip, for progress.
+
+    Returns:
+        The clips on which our code failed.
+
+    Raises:
+        TfdfdError: if the run cannot go on; clips that are done are kept.
+    """
+    gpus = visible_gpus()
+    num_workers = workers.workers or default_workers(num_gpus=len(gpus))
+    num_workers = min(num_workers, len(clips))
+    share = Share(num_threads=max(1, num_cores() // num_workers))
+    job = ExtractionJob(store.folder.absolute(), store.fingerprint, config, make_parts, share)
+
+    def recorded(clip: Clip) -> Done | None:
+        # A failed clip has a record from before where it is tried again.
+        if not store.holds(clip.clip_id, source_bytes=source_bytes(clip.path), retry_failed=True):
+            return None
+        record = store.record(clip.clip_id)
+        return Done(clip.clip_id, record["status"], record["reason"], tuple(record["warnings"])) if record else None
+
+    def on_failed(clip: Clip, reason: str) -> None:
+        store.write(ClipFaces(clip.clip_id, FAILED, reason), source_bytes=source_bytes(clip.path))
+        on_clip(Done(clip.clip_id, FAILED, reason))
+
+    return run_clips(
+        clips,
+        ProcessCrew(job, num_workers=num_workers, gpus=gpus),
+        clip_timeout_seconds=workers.clip_timeout,
+        recorded=recorded,
+        on_done=on_clip,
+        on_failed=on_failed,
+        on_note=lambda note: console.print(note, style="yellow"),
+    )
+
+
+def default_workers(*, num_gpus: int) -> int:
+    """Return how many workers the machine feeds: one a GPU; without any, as many as cores and memory allow."""
+    if num_gpus:
+        return num_gpus
+    return max(1, min(num_cores() // CORES_PER_WORKER, free_memory() // MEMORY_PER_WORKER))
+
+
+def free_memory() -> int:
+    """Return how many bytes of memory can be had, in a container of what it may use."""
+    free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            free = [int(line.split()[1]) * 1024]
+    limit, used = (_lines(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    if limit and used and limit[0].isdigit():
+        free.append(max(0, int(limit[0]) - int(used[0])))
+    return min(free)
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Return what CUDA_VISIBLE_DEVICES calls each GPU that CUDA shows; asks the driver, not TensorFlow."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return ()  # no driver, so no GPU
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return ()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in named.split(",")] if named else [str(index) for index in range(count.value)]
+    return tuple(names[: count.value])
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []

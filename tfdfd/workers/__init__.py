@@ -1,0 +1,1 @@
+"""Worker processes: clips handed out one by one, faults survived."""

@@ -1,0 +1,124 @@
+"""What a worker does with its clips: reads one while it finds the faces of another, and writes them to the store."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
+
+from tfdfd.clip import Clip, ClipError, ClipFaces, ClipFrames, TfdfdError
+from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.data.store import FaceStore, source_bytes
+from tfdfd.extraction import Detector, FrameSource, faces_of_read, read_clip
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.workers.events import DETECTING, READING, WAITING, Began, Bug, Done, Event, Ready, Refused
+
+_MAX_TRACEBACK = 8000
+"""Characters that travel to the parent; the end says what happened."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A worker's share of the machine."""
+
+    num_threads: int
+    """CPU threads for decoding and for TensorFlow, at least 1."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker works with."""
+
+    frame_source: FrameSource
+    detector: Detector
+    notes: tuple[str, ...] = ()
+    """As `Ready.notes`."""
+
+
+MakeParts = Callable[[ExtractionConfig, Share], Parts]
+"""Makes a worker's parts, warmed up; a function at the top of a module, since its name travels to the worker."""
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """All that a worker needs to know, picklable."""
+
+    store_folder: Path
+    fingerprint: Fingerprint
+    """The store's."""
+    config: ExtractionConfig
+    make_parts: MakeParts
+    share: Share
+
+
+def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], None], *, writing: Lock) -> None:
+    """Do clips until there are no more, and say what becomes of them.
+
+    Args:
+        job: how.
+        clips: the clips as they come; asked for the next one in a thread of its own, ahead of detection. Who hands
+            them out bounds the memory: each clip that is not done yet may have its frames here.
+        say: receives events, from two threads.
+        writing: held while something is written to the store.
+    """
+    try:
+        parts = job.make_parts(job.config, job.share)
+    except TfdfdError as error:
+        say(Refused(str(error)))
+        return
+    store = FaceStore(job.store_folder, job.fingerprint)
+    say(Ready(parts.notes))
+    for clip, frames in _read_ahead(clips, parts.frame_source, job.config, say):
+        say(Began(clip.clip_id, DETECTING))
+        try:
+            faces = faces_of_read(clip, frames.result(), parts.detector, job.config)
+            del frames  # 106 MB of 1080p; the next clip's are on their way
+            with writing:
+                store.write(faces, source_bytes=source_bytes(clip.path))
+        except TfdfdError as error:
+            say(Refused(str(error)))
+            return
+        except Exception as error:  # noqa: BLE001, a bug on one clip is announced and must not cost a night's run
+            say(Bug(clip.clip_id, _told(error)))
+        else:
+            say(_done(faces))
+
+
+def _read_ahead(
+    clips: Iterable[Clip], frame_source: FrameSource, config: ExtractionConfig, say: Callable[[Event], None]
+) -> Iterator[tuple[Clip, Future[ClipFrames | ClipError]]]:
+    """Yield each clip when it is read; the next ones are read meanwhile, in order."""
+
+    def read(clip: Clip) -> ClipFrames | ClipError:
+        say(Began(clip.clip_id, READING))
+        try:
+            return read_clip(clip, frame_source, config)
+        finally:
+            say(Began(clip.clip_id, WAITING))
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames") as reader:
+        waiting: SimpleQueue[tuple[Clip, Future[ClipFrames | ClipError]] | None] = SimpleQueue()
+
+        def submit_all() -> None:
+            for clip in clips:
+                waiting.put((clip, reader.submit(read, clip)))
+            waiting.put(None)
+
+        Thread(target=submit_all, name="inbox", daemon=True).start()
+        while (entry := waiting.get()) is not None:
+            clip, frames = entry
+            frames.exception()  # waits; what it is comes out where the frames are used
+            yield clip, frames
+            del entry, frames
+
+
+def _done(faces: ClipFaces) -> Done:
+    return Done(faces.clip_id, faces.status, faces.reason, faces.frames.warnings if faces.frames else ())
+
+
+def _told(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
