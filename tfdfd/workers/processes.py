@@ -27,7 +27,7 @@ sys.path[:] = connection.recv()
 from tfdfd.workers.child import main
 main(connection, int(sys.argv[2]))
 """
-_LAST_WORDS = 4000
+_LAST_WORDS = 16_000
 """Bytes kept of what a worker prints."""
 _FAREWELL_SECONDS = 5.0
 _ENVIRONMENT = {
@@ -181,7 +181,9 @@ class ProcessWorker:
             os.close(self._printed)
             self._printed = None
         code = self._process.returncode
-        words = self._words.decode(errors="replace").strip()
+        printed = self._words.decode(errors="replace").splitlines()
+        # Python ends the report of a crash with a list of all modules, longer than the rest.
+        words = "\n".join(line for line in printed if line and not line.startswith("Extension modules:"))
         if code is None or code == -signal.SIGKILL:
             return Ended(KILLED, "SIGKILL", words)
         if code < 0:
