@@ -136,6 +136,12 @@ class BrightDetector:
         boxes = [np.array([[left, 8, left + 16, 24]], np.float32) for left in lefts]
         return [Detections(box, np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32)) for box in boxes]
 
+    def look_near(self, frames, boxes_xyxy, rows):
+        num_frames = self.num_frames
+        found = self(frames)
+        self.num_frames = num_frames
+        return found
+
 
 def test_sparse_detection_looks_at_few_frames_and_crops_those_of_the_places(tmp_path):
     detector = BrightDetector()
@@ -143,8 +149,8 @@ def test_sparse_detection_looks_at_few_frames_and_crops_those_of_the_places(tmp_
     found = extract_clip(clip("walk"), WalkFrames(), detector, config)
     assert detector.num_frames == 4
     assert found.tracks[0].is_face.all()
-    np.testing.assert_allclose(found.tracks[0].boxes_xyxy[1:-1, 0], 8 + found.frames.frame_indices[1:-1] / 2, atol=1)
-    assert found.crops[0][1:-1].mean() > 240
+    np.testing.assert_allclose(found.tracks[0].boxes_xyxy[:, 0], 8 + found.frames.frame_indices // 2, atol=0.01)
+    assert found.crops[0].min() == 255
     # The looks reach the store, which gives boxes of all frames from them.
     fingerprint = extraction_fingerprint(config, BrightDetector.settings, {})
     store, _ = FaceStore.create_or_open(tmp_path / "store", fingerprint, num_places=9)

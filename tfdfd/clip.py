@@ -208,8 +208,8 @@ class ClipFaces:
     crops: tuple[np.ndarray, ...] = field(default=(), repr=False)
     """One array a track: uint8 RGB, shape (num_places, size, size, 3), zeros where there is no face."""
     looks: tuple[Track, ...] = ()
-    """The same people as detected in the frames of `frames.detection_indices`, one place a frame; empty where faces
-    were looked for in the frames of the places, for then the tracks are what was detected."""
+    """The same people as detected in all frames that were read, one place a frame; empty where faces were looked for
+    in the frames of the places, for then the tracks are what was detected."""
     frames: ClipFrames | None = field(default=None, repr=False)
     """Where the faces came from (its pixels are not kept in the store)."""
 

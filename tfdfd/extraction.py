@@ -12,7 +12,7 @@ from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFaces, ClipFram
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.faces.paths import FacePath
+from tfdfd.faces.following import at_places, follow
 from tfdfd.faces.tracking import link_tracks
 
 FRAME_RULE = "nearest the centres of equal segments; of H.264 its reference frames"
@@ -41,6 +41,10 @@ class Detector(Protocol):
 
     def __call__(self, frames: np.ndarray) -> list[Detections]:
         """Return the faces of each frame; frames uint8 RGB, shape (n, height, width, 3)."""
+        ...
+
+    def look_near(self, frames: np.ndarray, boxes_xyxy: np.ndarray, rows: np.ndarray) -> list[Detections]:
+        """Return the faces near expected boxes, float32 (k, 4), in the frames at int32 rows (k,): one entry a frame."""
         ...
 
 
@@ -82,8 +86,12 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
     if frames.detection_indices is None:
         tracks = link_tracks(detections, frames.places, config.places, (height, width))
     else:
-        looks = link_tracks(detections, np.arange(len(rows)), len(rows), (height, width))
-        looks, tracks = at_places(frames, looks)
+        people = link_tracks(detections, np.arange(len(rows)), len(rows), (height, width))
+        looks = follow(frames, people, detector.look_near)
+        pairs = [
+            (look, track) for look, track in zip(looks, at_places(frames, looks), strict=True) if track is not None
+        ]
+        looks, tracks = tuple(look for look, _ in pairs), tuple(track for _, track in pairs)
     if not tracks:
         reason = f"no face found in {len(rows)} frames of {width} x {height}"
         return ClipFaces(clip_id, NO_FACE, reason, frames=frames)
@@ -92,27 +100,6 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
 
     crops = crop_tracks(frames, tracks, config.crop_size, config.margin, config.alignment)
     return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, looks=looks, frames=frames)
-
-
-def at_places(frames: ClipFrames, looks: tuple[Track, ...]) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
-    """Follow people from the frames that faces were looked for in to the frames of the places.
-
-    Args:
-        frames: of the clip, with detection_indices.
-        looks: the people, one place a frame of detection_indices.
-
-    Returns:
-        Those that are at one place at least, and their tracks there.
-    """
-    assert frames.detection_indices is not None
-    is_read = frames.frame_indices >= 0
-    seconds = frames.seconds_of(frames.frame_indices[is_read])
-    looked_at = frames.seconds_of(frames.detection_indices)
-    followed = [(look, FacePath(looked_at, look).at(seconds)) for look in looks]
-    kept = [(look, track) for look, track in followed if track is not None]
-    # Places that the clip is too short for lie at the end.
-    missing = len(is_read) - int(is_read.sum())
-    return tuple(look for look, _ in kept), tuple(track.with_empty_places(missing) for _, track in kept)
 
 
 def faces_of_clips(

@@ -47,11 +47,11 @@ def test_places_alone_give_every_frame():
 
 
 def test_looks_count_where_they_were_made():
-    looks = (walk(4, [12, 37, 62, 87], missing=[3]),)
+    looks = (walk(6, [12, 25, 37, 62, 75, 87], missing=[1, 4, 5]),)
     (track,) = boxes_of_every_frame(record(EVEN, [25, 75], [12, 37, 62, 87], looks))
     np.testing.assert_allclose(track.boxes_xyxy[12:63, 0], 10 * np.arange(12, 63), atol=0.02)
-    assert track.is_face[:75].all()
-    assert not track.is_face[75:].any()
+    assert track.is_face[:69].all()  # halfway to the next frame that was looked at
+    assert not track.is_face[69:].any()
 
 
 def test_empty_places_of_a_short_clip_are_no_looks():

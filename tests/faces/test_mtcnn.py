@@ -55,6 +55,21 @@ def test_the_portrait_has_one_face_where_the_package_finds_it(astronaut):
     assert np.abs(found.landmarks_xy[0] - points).max() < 1
 
 
+def test_a_look_near_a_face_finds_it_as_the_search_does_and_elsewhere_nothing(detector, astronaut):
+    empty = np.full_like(astronaut, 127)
+    frames = np.stack([astronaut, empty, astronaut, astronaut])
+    (searched,) = detector(astronaut[None])
+    shifted = searched.boxes_xyxy[0] + np.array([12, -8, 4, -14], np.float32)
+    elsewhere = np.array([10, 380, 110, 480], np.float32)
+    found = detector.look_near(frames, np.stack([shifted, shifted, elsewhere]), np.array([0, 1, 2], np.int32))
+    assert [len(faces) for faces in found] == [1, 0, 0, 0]
+    assert iou(found[0].boxes_xyxy, searched.boxes_xyxy).item() > 0.85
+    assert np.abs(found[0].landmarks_xy - searched.landmarks_xy).max() < 5
+    assert found[0].confidences[0] > 0.95
+    nothing = detector.look_near(frames[1:3], elsewhere[None], np.array([1], np.int32))
+    assert [len(faces) for faces in nothing] == [0, 0]
+
+
 def test_a_batch_gives_what_its_frames_give_alone(detector, astronaut):
     face = astronaut[20:220, 120:320]
     empty = np.full((300, 420, 3), 127, np.uint8)

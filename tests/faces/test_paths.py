@@ -101,6 +101,14 @@ def test_one_look_holds_for_the_whole_of_a_short_clip():
     assert at(path({0.1: (300, 80, 0.9)}), 0.0, 0.1, 0.2).is_face.all()
 
 
+def test_a_person_is_expected_up_to_two_seconds_from_where_it_was_seen():
+    person = path({0.5: None, 3.0: (300, 80, 0.9), 3.5: (400, 80, 0.9), 9.0: (700, 80, 0.9)})
+    track = person.expected(np.array([0.5, 0.9, 1.1, 3.0, 3.5, 5.4, 5.6, 6.9, 7.1, 9.0]))
+    assert track.is_face.tolist() == [False, False, True, True, True, True, False, False, True, True]
+    assert centre_x(track)[2:5] == pytest.approx([300, 300, 400])
+    assert not track.confidences.any()
+
+
 def test_times_that_do_not_fit_are_refused():
     detections = path({0.5: (300, 80, 0.9), 1.5: (300, 80, 0.9)}).detections
     with pytest.raises(ValueError, match="1 times for 2 looks"):

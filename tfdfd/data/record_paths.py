@@ -29,9 +29,7 @@ def paths_of(record: dict[str, Any]) -> tuple[tuple[FacePath, ...], np.ndarray]:
     seconds = np.linspace(times[0], times[-1], record["num_frames"]) if len(times) == 2 else np.array(times)
     of_places = np.array(record["frame_indices"], np.int64)
     is_read = of_places >= 0
-    looked_at = np.array(record["detection_indices"], np.int64)
-    if not len(looked_at):
-        looked_at = of_places[is_read]
+    looked_at = np.union1d(of_places[is_read], np.array(record["detection_indices"], np.int64))
     paths = []
     for track in record["tracks"]:
         look = track["looks"]

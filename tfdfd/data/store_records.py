@@ -76,7 +76,7 @@ def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[st
 
 
 def _look_record(look: Track | None) -> dict[str, Any] | None:
-    """Return the detections of one person, without the looks in vain: rows count the frames looked at."""
+    """Return the detections of one person, without the looks in vain: rows count the frames that were read."""
     if look is None:
         return None
     rows = np.flatnonzero(look.is_face)

@@ -62,7 +62,7 @@ def crop_faces(
         rows_resized = tf.reshape(rows_resized, [cut_size, columns, 3])
         crop = tf.einsum("ow,hwc->hoc", horizontal, rows_resized)
         if landmarks is not None:
-            crop = _turned_upright(crop, roll, size)
+            crop = _turned_upright(crop, roll, cut_size, size)
         return tf.cast(tf.clip_by_value(tf.round(crop), 0.0, 255.0), tf.uint8)
 
     return tf.map_fn(
@@ -76,7 +76,7 @@ def roll_radians(landmarks: tf.Tensor) -> tf.Tensor:
     """Return how far faces lean, as `tfdfd.faces.alignment.roll_radians` does: float32 [k, 5, 2] gives float32 [k]."""
     points = landmarks - tf.reduce_mean(landmarks, axis=1, keepdims=True)
     along = tf.reduce_sum(points * FROM_CENTRE_XY, axis=[1, 2])
-    across = tf.reduce_sum(points[..., 1] * FROM_CENTRE_XY[:, 0] - points[..., 0] * FROM_CENTRE_XY[:, 1], axis=1)
+    across = tf.reduce_sum(points[:, :, 1] * FROM_CENTRE_XY[:, 0] - points[:, :, 0] * FROM_CENTRE_XY[:, 1], axis=1)
     return tf.atan2(across, along)
 
 
@@ -146,12 +146,13 @@ def _crop_graph(size: int, margin: float, is_aligned: bool) -> Callable[..., tf.
     )
 
 
-def _turned_upright(picture: tf.Tensor, roll: tf.Tensor, size: int) -> tf.Tensor:
+def _turned_upright(picture: tf.Tensor, roll: tf.Tensor, side: int, size: int) -> tf.Tensor:
     """Cut the middle of a square picture, turned back by a face's roll.
 
     Args:
-        picture: float32 [side, side, 3], side above `size` by an even number.
+        picture: float32 [side, side, 3].
         roll: float32 scalar, radians, clockwise.
+        side: of the picture, above `size` by an even number.
         size: side of the result.
 
     Returns:
@@ -159,7 +160,7 @@ def _turned_upright(picture: tf.Tensor, roll: tf.Tensor, size: int) -> tf.Tensor
     """
     cos, sin = tf.cos(roll), tf.sin(roll)
     # Pixel centres: the op maps a pixel (x, y) of the result to one of the picture, (0, 0) being the first of each.
-    old, new = (int(picture.shape[0]) - 1) / 2, (size - 1) / 2
+    old, new = (side - 1) / 2, (size - 1) / 2
     transform = tf.stack([cos, -sin, old - new * (cos - sin), sin, cos, old - new * (sin + cos), 0.0, 0.0])
     turned = tf.raw_ops.ImageProjectiveTransformV3(
         images=picture[None],

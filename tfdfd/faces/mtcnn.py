@@ -111,6 +111,43 @@ class MTCNN(tf.Module):
         of_frame = [np.flatnonzero(rows == row) for row in range(len(frames))]
         return [Detections(boxes[faces], landmarks[faces], confidences[faces]) for faces in of_frame]
 
+    def look_near(self, frames: np.ndarray, boxes_xyxy: np.ndarray, rows: np.ndarray) -> list[Detections]:
+        """Find faces where they are expected, without searching the frames: RNet and ONet without PNet.
+
+        Args:
+            frames: uint8 RGB, shape (n, height, width, 3).
+            boxes_xyxy: float32, shape (k, 4), k >= 1: where faces are expected, in pixels.
+            rows: int32, shape (k,): the frame of each, in [0, n).
+
+        Returns:
+            One Detections a frame, most confident face first: at most one face for each expected box.
+        """
+        found = self.refine(as_tensor(frames), tf.constant(boxes_xyxy, tf.float32), tf.constant(rows, tf.int32))
+        boxes, landmarks, confidences, found_rows = (values.numpy() for values in found)
+        of_frame = [np.flatnonzero(found_rows == row) for row in range(len(frames))]
+        return [Detections(boxes[faces], landmarks[faces], confidences[faces]) for faces in of_frame]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3], tf.uint8),
+            tf.TensorSpec([None, 4], tf.float32),
+            tf.TensorSpec([None], tf.int32),
+        ],
+        autograph=False,
+    )
+    def refine(
+        self, frames: tf.Tensor, boxes: tf.Tensor, rows: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Find faces near boxes, in the graph: as `look_near`, with the results of `detect` in any order of frames."""
+        expected = Candidates(boxes, tf.zeros_like(boxes[:, 0]), rows).squared()
+        candidates = self._refine(frames, expected)
+        faces, landmarks = tf.cond(
+            tf.size(candidates.rows) > 0,
+            lambda: self._finish(frames, candidates),
+            lambda: (Candidates.none(), tf.zeros([0, 5, 2])),
+        )
+        return faces.boxes, landmarks, tf.sigmoid(faces.logits), faces.rows
+
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     def detect(self, frames: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Find the faces of all frames, in the graph.

@@ -60,17 +60,36 @@ class FacePath:
         is_face = is_between | self.detections.is_face[nearest]
         if not is_face.any():
             return None
-
-        # A frame that is not between holds the box of the look beside it.
-        at = np.where(is_between, seconds, self.looked_at_seconds[nearest])[is_face]
-        boxes, landmarks = np.zeros((len(seconds), 4), np.float32), np.zeros((len(seconds), 5, 2), np.float32)
-        boxes[is_face] = _boxes(_curve(known, _moves(self.detections.boxes_xyxy[looks]), at))
-        marks = self.detections.landmarks_xy[looks].reshape(-1, 10)
-        landmarks[is_face] = _curve(known, marks, at).reshape(-1, 5, 2)
         own = self.detections.confidences
         between = np.minimum(own[looks[first]], own[looks[last]])
-        confidences = np.where(is_face, np.where(is_between, between, own[nearest]), 0).astype(np.float32)
-        return Track(is_face, boxes, landmarks, confidences)
+        confidences = np.where(is_between, between, own[nearest])
+        # A frame that is not between holds the box of the look beside it.
+        return self._track(is_face, np.where(is_between, seconds, self.looked_at_seconds[nearest]), confidences)
+
+    def expected(self, seconds: np.ndarray) -> Track:
+        """Return where it is worth looking for the person: up to MAX_BRIDGED_SECONDS from the nearest detection.
+
+        Args:
+            seconds: float64, shape (n,), ascending, the times of all detections among them.
+
+        Returns:
+            A track with n places: on the curve of `at` between the first detection and the last, at the box of the
+            nearest of them elsewhere; its confidences are 0.
+        """
+        known = self.looked_at_seconds[self.detections.is_face]
+        distance = np.abs(known[_nearest(known, seconds)] - seconds)
+        at = np.clip(seconds, known[0], known[-1])
+        return self._track(distance <= MAX_BRIDGED_SECONDS, at, np.zeros(len(at)))
+
+    def _track(self, is_face: np.ndarray, at: np.ndarray, confidences: np.ndarray) -> Track:
+        """Return the face at the times `at`, where it is one."""
+        known = self.looked_at_seconds[self.detections.is_face]
+        boxes_known = _moves(self.detections.boxes_xyxy[self.detections.is_face])
+        marks_known = self.detections.landmarks_xy[self.detections.is_face].reshape(-1, 10)
+        boxes, landmarks = np.zeros((len(at), 4), np.float32), np.zeros((len(at), 5, 2), np.float32)
+        boxes[is_face] = _boxes(_curve(known, boxes_known, at[is_face]))
+        landmarks[is_face] = _curve(known, marks_known, at[is_face]).reshape(-1, 5, 2)
+        return Track(is_face, boxes, landmarks, np.where(is_face, confidences, 0).astype(np.float32))
 
 
 def _nearest(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
