@@ -10,6 +10,7 @@ from tfdfd.data.fingerprint import preprocessing_differences
 from tfdfd.data.frame_plan import plan_frames
 from tfdfd.data.record_paths import boxes_of_every_frame
 from tfdfd.data.store import FaceStore
+from tfdfd.data.store_records import record_of
 from tfdfd.extraction import clips_to_do, extract_clip, extraction_fingerprint, faces_of_clips
 from tfdfd.faces.config import ExtractionConfig
 
@@ -151,6 +152,7 @@ def test_sparse_detection_looks_at_few_frames_and_crops_those_of_the_places(tmp_
     assert found.tracks[0].is_face.all()
     np.testing.assert_allclose(found.tracks[0].boxes_xyxy[:, 0], 8 + found.frames.frame_indices // 2, atol=0.01)
     assert found.crops[0].min() == 255
+    assert record_of(found, ["a"], 1)["tracks"][0]["is_detected"] == [True] * 9
     # The looks reach the store, which gives boxes of all frames from them.
     fingerprint = extraction_fingerprint(config, BrightDetector.settings, {})
     store, _ = FaceStore.create_or_open(tmp_path / "store", fingerprint, num_places=9)

@@ -54,6 +54,12 @@ def test_looks_count_where_they_were_made():
     assert not track.is_face[69:].any()
 
 
+def test_places_say_whether_the_face_was_detected_there():
+    looks = (walk(6, [12, 25, 37, 62, 75, 87], missing=[1, 5]),)
+    assert record(EVEN, [25, 75], [12, 37, 62, 87], looks)["tracks"][0]["is_detected"] == [False, True]
+    assert record(EVEN, [10, 30], missing=[1])["tracks"][0]["is_detected"] == [True, False]
+
+
 def test_empty_places_of_a_short_clip_are_no_looks():
     (track,) = boxes_of_every_frame(record(video([0, 40, 80]), [0, 1, 2, -1, -1], missing=[3, 4]))
     assert track.is_face.tolist() == [True, True, True]

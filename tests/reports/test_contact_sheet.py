@@ -145,8 +145,9 @@ def test_box_and_landmarks_are_drawn_in_pixels_of_the_crop(tmp_path):
 
 def test_boxes_between_detections_are_drawn_dashed(tmp_path):
     store = new_store(tmp_path / "store", detect_every_seconds=1)
-    looked_at = frames_of(indices=(5, 15, 25), detection_indices=np.array([5, 20, 25]))
-    write_clips(store, [ok_clip("a", frames=looked_at)])
+    searched = frames_of(indices=(5, 15, 25), detection_indices=np.array([5, 20, 25]))
+    looks = (track_of((True, False, True, True)),)  # frames 5, 15, 20 and 25
+    write_clips(store, [dataclasses.replace(ok_clip("a", frames=searched), looks=looks)])
     page = page_of(store, tmp_path)
     boxes = [box["class"] for box in page.find("rect") if box["class"].startswith("box")]
     assert boxes == ["box", "box between", "box"]

@@ -33,7 +33,7 @@ CLIP_COLUMNS = [
     "frame_seconds",
     *_VIDEO_COLUMNS,
 ]
-TRACK_COLUMNS = ["clip_id", "track", "strip", "is_face", "boxes_xyxy", "landmarks_xy", "confidences"]
+TRACK_COLUMNS = ["clip_id", "track", "strip", "is_face", "is_detected", "boxes_xyxy", "landmarks_xy", "confidences"]
 
 
 def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[str, Any]:
@@ -65,6 +65,7 @@ def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[st
         {
             "strip": strip,
             "is_face": track.is_face.tolist(),
+            "is_detected": _is_detected(faces, track, look).tolist(),
             "boxes_xyxy": _rounded(track.boxes_xyxy, 2),
             "landmarks_xy": _rounded(track.landmarks_xy.reshape(len(track.is_face), -1), 2),
             "confidences": _rounded(track.confidences, 4),
@@ -73,6 +74,17 @@ def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[st
         for strip, track, look in zip(strips, faces.tracks, faces.looks or [None] * len(strips), strict=True)
     ]
     return record
+
+
+def _is_detected(faces: ClipFaces, track: Track, look: Track | None) -> np.ndarray:
+    """Return whether the face at each place was detected there, bool: else its box lies between detections."""
+    if look is None or faces.frames is None:
+        return track.is_face
+    of_places = faces.frames.frame_indices
+    rows = np.searchsorted(faces.frames.row_indices, of_places[of_places >= 0])
+    is_detected = np.zeros_like(track.is_face)
+    is_detected[: len(rows)] = look.is_face[rows]
+    return is_detected
 
 
 def _look_record(look: Track | None) -> dict[str, Any] | None:

@@ -164,7 +164,6 @@ def _show_track(
     except ClipError as error:
         return TrackShown(name, summary, (), problem=str(error))
     squares = geometry.squares(track)
-    looked_at = set(clip["detection_indices"])  # empty where every place was looked at
     places = []
     frames = clip["frame_indices"]
     for place, crop in enumerate(crops):
@@ -174,7 +173,7 @@ def _show_track(
             places.append(PlaceShown(title if is_past_end else f"{title}: no face", is_past_end=is_past_end))
             continue
         confidence = float(track["confidences"][place])
-        is_between = bool(looked_at) and frames[place] not in looked_at
+        is_between = not track["is_detected"][place]
         if geometry.has_boxes:
             width, height = boxes[place, 2:] - boxes[place, :2]
             title += f", confidence {confidence:.4f}, face {width:.0f} x {height:.0f} px"
