@@ -175,19 +175,21 @@ class DaliFrameSource:
         planned = plan_frames(plan, info, clip_path)
         chosen = planned.to_read
         decoder, reason = choose_decoder(info, gpu=self._gpu)
-        warnings: tuple[str, ...] = ()
+        warnings: list[str] = []
         upright: np.ndarray | None = None
         if decoder == NVDEC:
             upright, failure = self._read_by_nvdec(clip_path, info, chosen)
             if failure:
                 decoder, reason = PYAV, "NVDEC failed"
-                warnings = (f"NVDEC failed, PyAV read the clip: {failure}",)
+                warnings.append(f"NVDEC failed, PyAV read the clip: {failure}")
                 _log.warning("%s: %s", clip_path, warnings[0])
         if upright is None:
-            upright = read_frames(clip_path, info, chosen)
+            upright = read_frames(clip_path, info, chosen, warnings=warnings)
             if info.quarter_turns:  # else the graph would only copy: a sixth of the clip's time
                 upright = self._run(PYAV, info.quarter_turns, frames=upright)
-        return assemble(upright, planned, info, decoder=decoder, reason=reason, counts=self.counts, warnings=warnings)
+        return assemble(
+            upright, planned, info, decoder=decoder, reason=reason, counts=self.counts, warnings=tuple(warnings)
+        )
 
     def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
         """Read clips in order, the next one while the caller works on this one; see `read_ahead`."""

@@ -261,6 +261,37 @@ def test_a_damaged_frame_is_an_error_only_where_it_is_wanted(tmp_path: Path) -> 
         read_frames(path, info, np.array([5, 41, 42, 43, 44, 45]))
 
 
+def test_frames_that_may_lean_on_a_damaged_one_are_warned_of_up_to_the_next_key_frame(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "damaged.mp4", num_frames=60, width=160, height=120, key_frame_interval=20)
+    info = probe(path)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    # The first key frame keeps all but its end, so that it decodes, badly.
+    hurt = packets[0]
+    assert hurt.pos is not None
+    data = bytearray(path.read_bytes())
+    data[hurt.pos + hurt.size - 30 : hurt.pos + hurt.size] = b"\xff" * 30
+    path.write_bytes(data)
+    warnings: list[str] = []
+    read_frames(path, info, np.array([8, 15, 21, 50]), warnings=warnings)
+    assert warnings == [
+        "damaged before frame 8: 2 of the 4 frames that are used may lean on it, look at their pictures"
+    ]
+    with pytest.raises(ClipError, match=r"frame 0 of 60, at 0\.00 s, is damaged"):
+        read_frames(path, info, np.array([0, 8]))
+    warnings.clear()
+    read_frames(path, info, np.array([21, 50]), warnings=warnings)
+    assert warnings == []
+    assert "damaged before frame" in PyAvFrameSource().read(path, FramePlan(3)).warnings[0]
+
+
+def test_a_codec_without_a_decoder_is_named_as_such(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", num_frames=5)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"????"))
+    with pytest.raises(ClipError, match="in no codec that can be read here"):
+        probe(path)
+
+
 def test_indices_must_ascend_within_the_clip(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", num_frames=5)
     info = probe(path)

@@ -77,14 +77,14 @@ def test_every_clip_stands_in_the_section_of_its_status_and_label(tmp_path):
         ok_clip("r"),
         ok_clip("f"),
         ok_clip("u"),
-        ClipFaces("n", NO_FACE, "nobody there", frames=frames_of()),
+        ClipFaces("n", NO_FACE, "nobody there", frames=frames_of(warnings=("damaged",))),
         ClipFaces("x", FAILED, "cut off"),
     ]
     write_clips(store, clips, [("r", 0, ""), ("f", 1, "gone"), ("n", 0, ""), ("x", 1, "")])
     page = page_of(store, tmp_path)
     assert [page.clips(f"ok-{label}") for label in ("real", "fake", "unlabelled")] == [["r"], ["f"], ["u"]]
     cells = [cell["text"] for cell in page.within(page.section("no_face"), "td")]
-    assert cells == ["n", "real", "nobody there", "pyav", "640 x 480"]
+    assert cells == ["n", "real", "nobody there; warning: damaged", "pyav", "640 x 480"]
     cells = [cell["text"] for cell in page.within(page.section("failed"), "td")]
     assert cells == ["x", "fake", "cut off", "", ""]
     assert "its original is not in the store" in page.section("pairs")["text"]

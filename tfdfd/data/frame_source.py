@@ -41,9 +41,12 @@ class PyAvFrameSource:
         """
         info = probe(clip_path)
         planned = plan_frames(plan, info, clip_path)
-        stored = read_frames(clip_path, info, planned.to_read)
+        warnings: list[str] = []
+        stored = read_frames(clip_path, info, planned.to_read, warnings=warnings)
         upright = np.ascontiguousarray(np.rot90(stored, info.quarter_turns, axes=(1, 2)))
-        return assemble(upright, planned, info, decoder=PYAV, reason="no DALI", counts=self.counts)
+        return assemble(
+            upright, planned, info, decoder=PYAV, reason="no DALI", counts=self.counts, warnings=tuple(warnings)
+        )
 
     def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
         """Read clips in order, the next one while the caller works on this one; see `read_ahead`."""

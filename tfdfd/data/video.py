@@ -200,7 +200,7 @@ def probe(path: Path) -> ProbedVideo:
     )
 
 
-def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray) -> np.ndarray:
+def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray, *, warnings: list[str] | None = None) -> np.ndarray:
     """Decode chosen frames in one pass over the file, up to the last of them.
 
     A frame whose size differs from the first one's (streams may change size) is scaled to the first frame's.
@@ -209,6 +209,7 @@ def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray) -> np.ndarra
         path: the file that `info` was probed from.
         info: what `probe` returned.
         indices: int, shape (n,), n >= 1, strictly ascending, each in [0, info.num_frames).
+        warnings: receives what a person should know of the frames, e.g. that a damaged one shows through.
 
     Returns:
         uint8 RGB, shape (n, info.height, info.width, 3), as stored: rotation is not applied.
@@ -225,17 +226,24 @@ def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray) -> np.ndarra
     wanted = row_of if info.codec == "h264" and not info.numbered_by_decoding else None
     problems: list[str] = []
     damaged: set[int] = set()
+    smeared: list[int] = []
     found: set[int] = set()
+    # What is damaged shows in the frames after it that lean on it, at the latest until the next key frame.
+    is_smeared, num_problems = False, 0
     reformatter = VideoReformatter()
     with naming_errors(path), open_video(path) as (container, stream):
         frames = aligned_frames((len(indices), info.height, info.width, 3))
         for number, frame in enumerate(decode_stream(container, stream, problems, wanted_pts=wanted)):
+            is_smeared = frame.is_corrupt or len(problems) > num_problems or (is_smeared and not frame.key_frame)
+            num_problems = len(problems)
             row = row_of.get(number if info.numbered_by_decoding else frame.pts)
             if row is None or row in found:
                 continue
             found.add(row)
             if frame.is_corrupt:
                 damaged.add(row)
+            elif is_smeared:
+                smeared.append(row)
             rgb = reformatter.reformat(frame, width=info.width, height=info.height, format="rgb24", threads=NUM_THREADS)
             frames[row] = rgb.to_ndarray()
             if len(found) == len(indices):
@@ -247,6 +255,11 @@ def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray) -> np.ndarra
             raise ClipError(
                 f"{path}: frame {index} of {info.num_frames}, at {seconds:.2f} s, {what}{last_problem(problems)}"
             )
+    if smeared and warnings is not None:
+        warnings.append(
+            f"damaged before frame {indices[smeared[0]]}: {len(smeared)} of the {len(indices)} frames that are used "
+            "may lean on it, look at their pictures"
+        )
     return frames
 
 

@@ -44,6 +44,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             raise ClipError(f"{path}: no video stream, only {', '.join(kinds) or 'nothing'}; give a video file")
         best = container.streams.best("video")
         stream: Any = best if best in streams else streams[0]
+        if stream.codec_context is None:
+            raise ClipError(f"{path}: its video is in no codec that can be read here; convert it, or copy it anew")
         width, height = stream.codec_context.width, stream.codec_context.height
         if min(width, height) < 1:
             raise ClipError(f"{path}: its header gives no usable frame size; it is damaged or no video")

@@ -151,7 +151,8 @@ class _Sheet:
         for row in chosen[:ROWS_A_TABLE].tolist():
             clip = self._record(str(self.overview.clip_ids[row]))
             size = f"{clip['width']} x {clip['height']}" if clip["width"] else ""
-            rows.append([clip["clip_id"], self.overview.label[row], clip["reason"], clip["decoder"] or "", size])
+            reason = "; ".join([clip["reason"], *(f"warning: {warning}" for warning in clip["warnings"])])
+            rows.append([clip["clip_id"], self.overview.label[row], reason, clip["decoder"] or "", size])
         return TableSection(status, len(chosen), rows)
 
     def pair_section(self) -> PairSection:
