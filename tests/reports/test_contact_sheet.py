@@ -112,6 +112,14 @@ def test_the_figures_at_the_top_count_what_is_there(tmp_path):
     assert "warning: HDR" in page.section("ok-real")["text"]
 
 
+def test_warnings_are_counted_whatever_numbers_are_in_them(tmp_path):
+    store = new_store(tmp_path / "store")
+    write_clips(store, [ok_clip(str(n), frames=frames_of(warnings=(f"it ends at {n}.5 s",))) for n in range(3)])
+    page = page_of(store, tmp_path)
+    cells = [cell["text"] for cell in page.find("td") if not any(e["tag"] == "section" for e in cell["in"])]
+    assert cells[-2:] == ["3", "it ends at … s"]
+
+
 def test_a_track_shows_all_its_places_in_order_and_marks_the_empty_ones(tmp_path):
     store = new_store(tmp_path / "store")
     track = track_of((True, False, False), confidence=0.8765)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,7 @@ from tfdfd.clip import LABEL_NAMES, OK, STATUSES
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import values
 
+_NUMBER = re.compile(r"(?<![\w-])-?\d+(\.\d+)?(?![\w-])")  # but for names such as h264 and 8-bit
 UNLABELLED = "unlabelled"
 LABELS = (*(name.lower() for name in LABEL_NAMES.values()), UNLABELLED)
 """What a clip of a store can be; unlabelled is one that its manifest does not name."""
@@ -68,8 +70,10 @@ class StoreOverview:
         return rows
 
     def warnings(self) -> list[tuple[str, int]]:
-        """Return the commonest warnings and how many clips have them."""
-        found = Counter(warning for warnings in self.clips["warnings"] for warning in warnings)
+        """Return the commonest warnings, their numbers left out, and how many clips have them."""
+        found: Counter[str] = Counter()
+        for warnings in self.clips["warnings"]:
+            found.update({_NUMBER.sub("…", warning) for warning in warnings})
         return sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))[:10]
 
     def _from_manifest(self, store: FaceStore) -> tuple[np.ndarray, np.ndarray, list[str]]:
