@@ -37,6 +37,7 @@ BATCH = 6
 CONFIDENT = 0.95
 """Confidence from which a face of a peer counts as one that must be found."""
 MIN_FACE_SIZE = 20
+IN_A_ROW = 5
 PEERS = ("mtcnn", "facenet")
 
 
@@ -147,60 +148,73 @@ def decode_all(path: Path) -> float:
 
 
 def measure_clips(clips: list[Path], peers: Peers | None, runs: int) -> None:
-    """Print what a clip takes from file to crops, alone and one after the other, against PyAV and the plain way."""
+    """Print what a clip takes from file to crops, alone and in a row, against PyAV and the plain way."""
     from tfdfd.clip import Clip, FramePlan
-    from tfdfd.commands.console import make_console
-    from tfdfd.commands.inputs import make_frame_source
+    from tfdfd.commands.inputs import choose_frame_source
     from tfdfd.data.strips import encode_strip
-    from tfdfd.extraction import extract_clip, faces_of_clips
+    from tfdfd.extraction import faces_of_clips
     from tfdfd.faces.config import ExtractionConfig
     from tfdfd.faces.mtcnn import MTCNN
 
     config, detector = ExtractionConfig(), MTCNN()
-    source = make_frame_source(make_console(), gpu=False)
-    asked = [Clip(path.stem, path) for path in clips]
-    extract_clip(asked[0], source, detector, config)
-    wanted = [source.read(path, FramePlan(config.places)).frame_indices.tolist() for path in clips]
-    plain_sizes = (MIN_FACE_SIZE, 60) if peers else ()
-    decode: list[list[float]] = [[] for _ in clips]
-    alone: list[list[float]] = [[] for _ in clips]
-    plain: dict[int, list[list[float]]] = {size: [[] for _ in clips] for size in plain_sizes}
-    in_a_row, decode_in_a_row = [], []
-    for _ in range(runs):
-        for row, clip in enumerate(asked):
-            decode[row].append(decode_all(clip.path))
-            start = time.perf_counter()
-            faces = extract_clip(clip, source, detector, config)
+    source, _ = choose_frame_source(gpu=False, num_threads=2)
+
+    def extract(clip: Clip, times: int) -> list[float]:
+        """Do a clip so many times as `prepare` does, the next one read meanwhile; return when each was done."""
+        done = [time.perf_counter()]
+        for _, faces in faces_of_clips([clip] * times, source, detector, config):
             for crops in faces.crops:
                 encode_strip(crops)
-            alone[row].append(time.perf_counter() - start)
-            for size in plain_sizes:
+            done.append(time.perf_counter())
+        return done
+
+    sizes = (MIN_FACE_SIZE, 60) if peers else ()
+    rows: dict[str, dict[str, float]] = {}
+    for path in clips:
+        clip = Clip(path.stem, path)
+        extract(clip, 1)
+        indices = source.read(path, FramePlan(config.places)).frame_indices.tolist()
+        seconds: dict[str, list[float]] = {}
+        for _ in range(runs):
+            seconds.setdefault("PyAV", []).append(decode_all(path))
+            _, first, *others = extract(clip, IN_A_ROW)
+            seconds.setdefault("in a row", []).append((others[-1] - first) / len(others))
+            seconds.setdefault("alone", []).append(float(np.diff(extract(clip, 1))[0]))
+            for size in sizes:
                 answer = peers.ask(
-                    do="clip", path=str(clip.path), indices=wanted[row], min_face_size=size, size=200, margin=0.3
+                    do="clip",
+                    path=str(path),
+                    indices=indices,
+                    min_face_size=size,
+                    size=config.crop_size,
+                    margin=config.margin,
                 )
-                plain[size][row].append(answer["seconds"])
-        decode_in_a_row.append(sum(decode_all(clip.path) for clip in asked) / len(asked))
-        start = time.perf_counter()
-        for _, faces in faces_of_clips(asked, source, detector, config):
-            for crops in faces.crops:
-                encode_strip(crops)
-        in_a_row.append((time.perf_counter() - start) / len(asked))
-    print(f"\nClips of 1080p to {config.places} crops a person, default settings, {runs} runs; PyAV decodes all frames")
-    print(f"{'clip':16} {'PyAV s':>7} {'tfdfd s':>8} {'tfdfd/PyAV':>11} {'plain/tfdfd':>12} {'plain at 60 px':>15}")
-    for row, clip in enumerate(asked):
+                seconds.setdefault(f"plain {size}", []).append(answer["seconds"])
+        rows[path.stem] = {name: statistics.median(values) for name, values in seconds.items()}
+
+    print(
+        f"\nClips of 1080p to {config.places} crops a person, default settings, {runs} runs: seconds a clip. PyAV only"
+    )
+    print(
+        f"decodes, all frames, two threads; in a row: {IN_A_ROW} times, the next read while this one's faces are found;"
+    )
+    print("plain: OpenCV, facenet-pytorch in each wanted frame, faces from so many pixels")
+    names = list(next(iter(rows.values())))
+    print(f"{'clip':12}" + "".join(f"{name:>10}" for name in names) + f"{'in a row/PyAV':>15}{'alone/PyAV':>12}")
+    for clip_id, row in rows.items():
+        cells = "".join(f"{row[name]:10.2f}" for name in names)
+        print(f"{clip_id[-12:]:12}{cells}{row['in a row'] / row['PyAV']:15.2f}{row['alone'] / row['PyAV']:12.2f}")
+    for name in ("in a row", "alone"):
+        print(f"median over the clips, {name}: {median_ratio(rows, name, 'PyAV'):.2f} of PyAV's time")
+    for size in sizes:
         print(
-            f"{clip.clip_id[-16:]:16} {statistics.median(decode[row]):7.2f} {statistics.median(alone[row]):8.2f} "
-            f"{ratio(alone[row], decode[row]):>11} "
-            + " ".join(f"{ratio(plain[size][row], alone[row]):>13}" for size in plain_sizes)
+            f"median over the clips, plain {size} px: {median_ratio(rows, f'plain {size}', 'in a row'):.1f} times ours"
         )
-    medians = [statistics.median(own) / statistics.median(all_) for own, all_ in zip(alone, decode, strict=True)]
-    print(f"median over the clips, each alone: {statistics.median(medians):.2f} of PyAV's time")
-    print(f"one after the other, as `prepare` does: {ratio(in_a_row, decode_in_a_row).strip()} of PyAV's time")
-    for size in plain_sizes:
-        ratios = [statistics.median(p) / statistics.median(own) for p, own in zip(plain[size], alone, strict=True)]
-        print(
-            f"the plain way (OpenCV, facenet-pytorch from {size} px) takes {statistics.median(ratios):.1f} times ours"
-        )
+
+
+def median_ratio(rows: dict[str, dict[str, float]], over: str, under: str) -> float:
+    """Return the median over clips of the ratio of two columns."""
+    return statistics.median(row[over] / row[under] for row in rows.values())
 
 
 def main() -> int:
