@@ -93,15 +93,13 @@ def detect_every_frame(path: Path, detector: MTCNN) -> tuple[list[Detections], t
 
 def paths_everywhere(frames: ClipFrames, detector: MTCNN) -> list[Track]:
     """Detect in the frames that are looked at and return the people's boxes in every frame."""
-    from tfdfd.faces.following import follow
-    from tfdfd.faces.paths import FacePath
+    from tfdfd.faces.following import follow, paths_of
     from tfdfd.faces.tracking import link_tracks
 
     rows = frames.detection_rows
     people = link_tracks(detector(frames.frames[rows]), np.arange(len(rows)), len(rows), frames.frames.shape[1:3])
-    looked_at = frames.seconds_of(frames.row_indices)
     seconds = frames.seconds_of(np.arange(frames.info.num_frames))
-    tracks = [FacePath(looked_at, looks).at(seconds) for looks in follow(frames, people, detector.look_near)]
+    tracks = [path.at(seconds) for path in paths_of(frames, follow(frames, people, detector.look_near))]
     return [track for track in tracks if track is not None]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.test_extraction import INFO, ScriptedDetector, ScriptedFrames
-from tfdfd.clip import Clip, ClipError, ClipFrames, TfdfdError
+from tfdfd.clip import Clip, ClipError, ClipFrames, Detections, TfdfdError
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import decode_strip
 from tfdfd.extraction import extract_clip, extraction_fingerprint, faces_of_clips
@@ -36,7 +36,9 @@ class RampFrames(ScriptedFrames):
         )
 
 
-def face_stream(clips=CLIPS, *, mirror=False, seed=0, batch=5, buffer_clips=2, detector=None, config=CONFIG):
+def face_stream(
+    clips=CLIPS, *, mirror=False, seed=0, batch=5, buffer_clips=2, detector=None, config=CONFIG, main_only=False
+):
     rows = [int(clip.clip_id) for clip in clips]
     return FaceStream(
         clips,
@@ -48,6 +50,7 @@ def face_stream(clips=CLIPS, *, mirror=False, seed=0, batch=5, buffer_clips=2, d
         seed=seed,
         global_batch_size=batch,
         mirror=mirror,
+        main_only=main_only,
         buffer_clips=buffer_clips,
     )
 
@@ -97,6 +100,21 @@ def test_aligned_crops_are_the_same_in_the_stream_and_of_one_clip():
         # The ramp rises to the right; of a face that leans to the right it rises upwards.
         assert crop[0].mean() > crop[-1].mean() + 2
         assert abs(crop[:, 0].mean() - crop[:, -1].mean()) < 1
+
+
+class TwoPeople(ScriptedDetector):
+    """A large face on the left, a small one on the right, where the ramp is brighter."""
+
+    def __call__(self, frames):
+        boxes = np.array([[4, 8, 28, 32], [44, 8, 60, 24]], np.float32)
+        return [Detections(boxes, np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32)) for _ in frames]
+
+
+@pytest.mark.parametrize(("main_only", "brightness"), [(True, {13}), (False, {13, 22})])
+def test_people_beside_the_main_one_are_left_out_where_asked(main_only, brightness):
+    stream = face_stream(CLIPS[:1], batch=6, detector=TwoPeople(), main_only=main_only)
+    crops = next(stream.batches(0))[0]
+    assert {int(crop.mean()) for crop in crops} == brightness
 
 
 def test_an_epoch_has_as_many_batches_as_places_fill_and_takes_missing_faces_from_the_next_pass():

@@ -32,6 +32,7 @@ class FaceStream:
         seed: with the epoch, decides the order and the mirroring.
         global_batch_size: faces a step over all replicas.
         mirror: whether half of the faces are flipped left to right.
+        main_only: whether all people of a clip but the main one are left out.
         buffer_clips: clips whose faces are mixed.
         on_clip: called with what was found in each clip.
     """
@@ -48,6 +49,7 @@ class FaceStream:
         seed: int,
         global_batch_size: int,
         mirror: bool,
+        main_only: bool,
         buffer_clips: int = 64,
         on_clip: Callable[[ClipFaces], None] = lambda faces: None,
     ) -> None:
@@ -55,6 +57,7 @@ class FaceStream:
         self.labels, self.weights = labels, weights
         self.frame_source, self.detector, self.config = frame_source, detector, config
         self.seed, self.global_batch_size, self.mirror = seed, global_batch_size, mirror
+        self.main_only = main_only
         self.buffer_clips = buffer_clips
         self.on_clip = on_clip
         self.statuses: Counter[str] = Counter()
@@ -97,7 +100,8 @@ class FaceStream:
         for row, (_, faces) in zip(rows.tolist(), found, strict=True):
             self.statuses[faces.status] += 1
             self.on_clip(faces)
-            for track, crops in zip(faces.tracks, faces.crops, strict=True):
+            people = zip(faces.tracks, faces.crops, strict=True)
+            for track, crops in itertools.islice(people, 1 if self.main_only else None):
                 yield crops[track.is_face], row
 
     def _draw(self, buffer: list[tuple[np.ndarray, int]], rng: np.random.Generator) -> FaceBatch:

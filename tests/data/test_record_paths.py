@@ -50,8 +50,8 @@ def test_looks_count_where_they_were_made():
     looks = (walk(6, [12, 25, 37, 62, 75, 87], missing=[1, 4, 5]),)
     (track,) = boxes_of_every_frame(record(EVEN, [25, 75], [12, 37, 62, 87], looks))
     np.testing.assert_allclose(track.boxes_xyxy[12:63, 0], 10 * np.arange(12, 63), atol=0.02)
-    assert track.is_face[:69].all()  # halfway to the next frame that was looked at
-    assert not track.is_face[69:].any()
+    assert track.is_face[:75].all()  # halfway to the next frame that was searched
+    assert not track.is_face[75:].any()
 
 
 def test_places_say_whether_the_face_was_detected_there():

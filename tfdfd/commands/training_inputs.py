@@ -77,7 +77,7 @@ def store_sources(
     datasets = make_datasets(console, arguments.input)
     console.print(f"batches come from {datasets.name}")
     clips, sides = split.table, split.sides
-    table = training_table(store, rows_where(clips, sides == TRAIN))
+    table = training_table(store, rows_where(clips, sides == TRAIN), main_only=config.tracks == "main")
     val_clips = rows_where(clips, sides == VAL)
     rows = scoring_rows(store, val_clips)
     for side, labels in (
@@ -158,6 +158,7 @@ def stream_sources(
         seed=config.seed,
         global_batch_size=config.batch_size,
         mirror=config.mirror,
+        main_only=config.tracks == "main",
         on_clip=on_clip,
     )
     val_clips, val_labels = clips_of(VAL)

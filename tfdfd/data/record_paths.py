@@ -29,7 +29,9 @@ def paths_of(record: dict[str, Any]) -> tuple[tuple[FacePath, ...], np.ndarray]:
     seconds = np.linspace(times[0], times[-1], record["num_frames"]) if len(times) == 2 else np.array(times)
     of_places = np.array(record["frame_indices"], np.int64)
     is_read = of_places >= 0
-    looked_at = np.union1d(of_places[is_read], np.array(record["detection_indices"], np.int64))
+    searched = np.array(record["detection_indices"], np.int64)
+    read = np.union1d(of_places[is_read], searched)
+    is_searched = np.isin(read, searched) if len(searched) else np.ones(len(read), np.bool_)
     paths = []
     for track in record["tracks"]:
         look = track["looks"]
@@ -37,7 +39,7 @@ def paths_of(record: dict[str, Any]) -> tuple[tuple[FacePath, ...], np.ndarray]:
             found = np.array(track["is_face"], np.bool_)[is_read]
             names = ("boxes_xyxy", "landmarks_xy", "confidences")
             look = {"rows": np.flatnonzero(found)} | {name: np.array(track[name])[is_read][found] for name in names}
-        paths.append(FacePath(seconds[looked_at], _track(look, len(looked_at))))
+        paths.append(FacePath.through(seconds[read], _track(look, len(read)), is_searched))
     return tuple(paths), seconds
 
 

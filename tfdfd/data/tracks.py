@@ -7,19 +7,23 @@ import pandas as pd
 
 from tfdfd.data.rows import FaceTable, StripRows
 from tfdfd.data.store import FaceStore
+from tfdfd.data.tables import rows_where
 
 
-def training_table(store: FaceStore, clips: pd.DataFrame) -> FaceTable:
+def training_table(store: FaceStore, clips: pd.DataFrame, *, main_only: bool) -> FaceTable:
     """Return the tracks to train on.
 
     Args:
         store: the store.
         clips: rows of the manifest with `clip_id` and `label`; those without a face in the store are left out.
+        main_only: leave out all people of a clip but the main one.
 
     Returns:
         One row a track, all of weight 1; clip_rows are row numbers in `clips`.
     """
     tracks = _joined(store, clips)
+    if main_only:
+        tracks = rows_where(tracks, tracks["track"].to_numpy() == 0)
     return FaceTable(
         strip_paths=_strip_paths(store, tracks),
         is_face=_masks(tracks, store.num_places),

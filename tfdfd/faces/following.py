@@ -60,6 +60,18 @@ def follow(frames: ClipFrames, people: Sequence[Track], look_near: LookNear) -> 
     return tuple(found)
 
 
+def paths_of(frames: ClipFrames, people: Sequence[Track]) -> list[FacePath]:
+    """Return the path of each person.
+
+    Args:
+        frames: of the clip.
+        people: the detections in all frames that were read, as `follow` returns them.
+    """
+    is_searched = np.isin(np.arange(len(frames.frames)), frames.detection_rows)
+    seconds = frames.seconds_of(frames.row_indices)
+    return [FacePath.through(seconds, person, is_searched) for person in people]
+
+
 def at_places(frames: ClipFrames, people: Sequence[Track]) -> list[Track | None]:
     """Return where people are at the places of a clip, None for those who are at none of them.
 
@@ -68,8 +80,8 @@ def at_places(frames: ClipFrames, people: Sequence[Track]) -> list[Track | None]
         people: the detections in all frames that were read, as `follow` returns them.
     """
     is_filled = frames.frame_indices >= 0
-    times = frames.seconds_of(frames.row_indices), frames.seconds_of(frames.frame_indices[is_filled])
-    tracks = [FacePath(times[0], person).at(times[1]) for person in people]
+    seconds = frames.seconds_of(frames.frame_indices[is_filled])
+    tracks = [path.at(seconds) for path in paths_of(frames, people)]
     # Places that the clip is too short for lie at the end.
     missing = int((~is_filled).sum())
     return [None if track is None else track.with_empty_places(missing) for track in tracks]

@@ -28,6 +28,21 @@ class FacePath:
         if (np.diff(self.looked_at_seconds) <= 0).any():
             raise ValueError("looked_at_seconds must ascend")
 
+    @staticmethod
+    def through(seconds: np.ndarray, detections: Track, is_searched: np.ndarray) -> FacePath:
+        """Return the path through frames of which some were only looked at where the person was expected.
+
+        Such a look says little where it finds nothing: only a search of the whole frame counts as one in vain.
+
+        Args:
+            seconds: float64, shape (n,), ascending: when the frames are shown.
+            detections: of the person, n places.
+            is_searched: bool, shape (n,).
+        """
+        chosen = is_searched | detections.is_face
+        values = (detections.is_face, detections.boxes_xyxy, detections.landmarks_xy, detections.confidences)
+        return FacePath(seconds[chosen], Track(*(value[chosen] for value in values)))
+
     def at(self, seconds: np.ndarray) -> Track | None:
         """Return the face at any times of the clip.
 

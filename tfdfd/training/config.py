@@ -10,6 +10,7 @@ from typing import Any
 from tfdfd.models import BACKBONES
 
 OPTIMIZERS = ("adam", "sgd")
+TRACKS = ("main", "all")
 BALANCES = ("weights", "none")
 MIXED_PRECISIONS = ("auto", "on", "off")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
@@ -42,6 +43,12 @@ class TrainConfig:
     learning_rate: float = _option(1e-4, "first learning rate")
     optimizer: str = _option("adam", "how weights are updated; sgd has momentum 0.9", OPTIMIZERS)
     dropout: float = _option(0.3, "share of the features that a training step drops, 0 to below 1")
+    tracks: str = _option(
+        "main",
+        "people of a clip to train on; a fake's label does not say who is forged, most likely the main one: every "
+        "further one may be real. Scores are of all people either way",
+        TRACKS,
+    )
     balance: str = _option(
         "weights", "weights: real and fake faces count for half of the loss each; none: as many as there are", BALANCES
     )

@@ -1,0 +1,59 @@
+"""Which faces of a store a run trains on, and which it scores."""
+
+import argparse
+
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tests.stores import NUM_PLACES, new_store, ok_clip, track_of, write_clips
+from tfdfd.commands.console import make_console
+from tfdfd.commands.training_inputs import store_sources
+from tfdfd.data.splits import Split
+from tfdfd.data.tracks import scoring_rows, training_table
+from tfdfd.training.config import TrainConfig
+
+CLIPS = pd.DataFrame(
+    {
+        "clip_id": ["a", "b", "c", "d"],
+        "label": [0, 1, 0, 1],
+        "original": ["", "a", "", "c"],
+        "split": ["train", "train", "val", "val"],
+    }
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two people in each fake, the second one seen at one place less."""
+    second = track_of((True,) * (NUM_PLACES - 1) + (False,), box=(300, 100, 330, 140))
+    store = new_store(tmp_path / "store")
+    fakes = [ok_clip(name, track_of(), second) for name in "bd"]
+    write_clips(store, [ok_clip("a"), ok_clip("c"), *fakes], [("a", 0, "")])
+    return store
+
+
+def test_main_leaves_out_all_people_but_the_main_one(store):
+    assert training_table(store, CLIPS, main_only=True).clip_rows.tolist() == [0, 1, 2, 3]
+    everyone = training_table(store, CLIPS, main_only=False)
+    assert everyone.clip_rows.tolist() == [0, 1, 1, 2, 3, 3]
+    assert everyone.is_face.sum(axis=1).tolist() == [3, 3, 2, 3, 3, 2]
+    assert [path.endswith(".1.jpg") for path in everyone.strip_paths] == [False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(("tracks", "real", "fake"), [("main", 3, 3), ("all", 3, 5)])
+def test_the_setting_changes_the_faces_trained_on_and_not_those_scored(store, tracks, real, fake):
+    config = TrainConfig(tracks=tracks, batch_size=2)
+    arguments = argparse.Namespace(input="tf.data")
+    training, validation = store_sources(
+        store, Split(CLIPS, "by hand"), arguments, config, tf.distribute.get_strategy(), make_console()
+    )
+    assert (training.identity["real faces"], training.identity["fake faces"]) == (real, fake)
+    assert validation.clip_rows.tolist() == [0, 1, 1]
+    assert len(scoring_rows(store, CLIPS)) == 6
+
+
+def test_the_main_person_is_the_default():
+    assert TrainConfig().tracks == "main"
+    with pytest.raises(ValueError, match=r"tracks must be one of \['all', 'main'\], got 'first'"):
+        TrainConfig(tracks="first")
