@@ -14,6 +14,7 @@ from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError
 from tfdfd.commands.console import run_command
 from tfdfd.commands.prepare import main as prepare
 from tfdfd.data.ready_crops import READY_MADE
+from tfdfd.faces.alignment import UPRIGHT_XY
 from tfdfd.reports.contact_sheet import ROWS_A_TABLE, write_contact_sheet
 
 _VOID = {"meta", "img", "input", "link", "br"}
@@ -145,8 +146,8 @@ def test_box_and_landmarks_are_drawn_in_pixels_of_the_crop(tmp_path):
     page = page_of(store, tmp_path)
     (drawing,) = page.find("svg")
     assert drawing["viewbox"] == f"0 0 {CROP_SIZE} {CROP_SIZE}"
-    (box,) = page.within(drawing, "rect", class_="box")
-    assert [float(box[name]) for name in ("x", "y", "width", "height")] == [4.7, 3.0, 6.7, 10.0]
+    (box,) = page.within(drawing, "polygon", class_="box")
+    assert box["points"] == "4.7,3.0 11.3,3.0 11.3,13.0 4.7,13.0"
     points = [(float(dot["cx"]), float(dot["cy"])) for dot in page.within(drawing, "circle")]
     assert points == [(4.7, 3.0), (11.3, 3.0), (8.0, 8.0), (4.7, 13.0), (11.3, 13.0)]
 
@@ -157,7 +158,7 @@ def test_boxes_between_detections_are_drawn_dashed(tmp_path):
     looks = (track_of((True, False, True, True)),)  # frames 5, 15, 20 and 25
     write_clips(store, [dataclasses.replace(ok_clip("a", frames=searched), looks=looks)])
     page = page_of(store, tmp_path)
-    boxes = [box["class"] for box in page.find("rect") if box["class"].startswith("box")]
+    boxes = [box["class"] for box in page.find("polygon") if box["class"].startswith("box")]
     assert boxes == ["box", "box between", "box"]
     titles = [place["title"] for place in page.find("figure", class_="place")]
     assert [title.endswith("between detections") for title in titles] == [False, True, False]
@@ -185,12 +186,26 @@ def test_ready_made_crops_have_no_boxes_and_no_confidence(tmp_path):
     assert len(page.find("img")) == 2
 
 
-def test_aligned_crops_get_no_boxes_that_would_be_wrong(tmp_path):
-    store = new_store(tmp_path / "store", alignment="eyes level")
+def test_boxes_lean_in_crops_that_were_turned_upright(tmp_path):
+    store = new_store(tmp_path / "store", alignment="landmarks", margin=0)
+    track = track_of((True, False, False), box=(100, 100, 160, 160))
+    leaning = UPRIGHT_XY @ [[0, 1], [-1, 0]] + [200, 100]  # a quarter turn clockwise
+    track.landmarks_xy[0] = leaning
+    write_clips(store, [ok_clip("a", track)])
+    page = page_of(store, tmp_path)
+    (box,) = page.find("polygon", class_="box")
+    # The box's upper left corner comes to lie at the lower left.
+    assert box["points"] == "0.0,16.0 0.0,0.0 16.0,0.0 16.0,16.0"
+    eyes = [float(dot["cy"]) for dot in page.find("circle")[:2]]
+    assert abs(eyes[0] - eyes[1]) < 0.2
+
+
+def test_crops_of_an_unknown_cut_get_no_boxes_that_would_be_wrong(tmp_path):
+    store = new_store(tmp_path / "store", alignment="some later way")
     write_clips(store, [ok_clip("f"), ok_clip("o")], [("f", 1, "o"), ("o", 0, "")])
     page = page_of(store, tmp_path)
     assert not page.find("svg")
-    assert "their crops are aligned" in page.section("pairs")["text"]
+    assert "does not say how its crops were cut" in page.section("pairs")["text"]
     assert page.find("figcaption")
 
 
@@ -354,7 +369,7 @@ def test_the_difference_of_a_real_pair_lights_up_in_the_face(test_data, tmp_path
     arguments = ["--data", tmp_path / "pair.csv", "--store", tmp_path / "store", "--places", "3", "--contact-sheet"]
     assert run_command(prepare, [str(argument) for argument in arguments]) == 0
     page = Page((tmp_path / "store" / "contact_sheet.html").read_text())
-    assert page.find("rect")
+    assert page.find("polygon")
     pictures = page.within(page.section("pairs"), "img")
     differences = [picture for picture in pictures if picture["alt"].startswith("difference")]
     assert len(differences) == 3

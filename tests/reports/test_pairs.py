@@ -6,7 +6,7 @@ import pytest
 from tests.stores import frames_of, new_store, ok_clip, painted, track_of, write_clips
 from tfdfd.clip import NO_FACE, OK, ClipFaces
 from tfdfd.reports.clips_shown import THUMBNAIL, Geometry
-from tfdfd.reports.faces_in_crops import crop_squares
+from tfdfd.reports.faces_in_crops import crop_views
 from tfdfd.reports.pairs import AMPLIFIED, difference_picture, match_tracks, same_frames, show_pair, why_not_compared
 
 
@@ -64,19 +64,20 @@ def test_a_person_who_is_in_the_fake_alone_has_no_partner(tmp_path):
 
 def test_the_difference_of_identical_crops_is_black():
     crop = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    square = np.array([10.0, 20.0, 80.0])
-    assert difference_picture(crop, crop, square, square).max() == 0
+    view = np.array([[0.5, 0.1, -10.0], [-0.1, 0.5, 20.0]])
+    assert difference_picture(crop, crop, view, view).max() == 0
 
 
 def test_the_difference_shows_what_was_changed_amplified_and_nothing_of_a_shifted_box():
     # A frame of bars, cut twice, the second time 8 pixels further right; the fake has a square painted darker.
     frame = np.repeat(np.tile(np.repeat(np.array([90, 150], np.uint8), 16), 8)[None, :, None], 256, axis=0)
     frame = np.broadcast_to(frame, (256, 256, 3)).copy()
-    squares = crop_squares(np.array([[64, 64, 160, 160], [72, 64, 168, 160]]), 0.0)
+    boxes = np.array([[64, 64, 160, 160], [72, 64, 168, 160]])
+    views = crop_views(boxes, np.zeros((2, 5, 2)), size=96, margin=0, alignment="none")
     original = frame[64:160, 72:168]
     altered = frame.copy()
     altered[100:124, 88:136] -= 10
-    difference = difference_picture(altered[64:160, 64:160], original, squares[0], squares[1]).astype(int)
+    difference = difference_picture(altered[64:160, 64:160], original, views[0], views[1]).astype(int)
     assert difference.shape == (THUMBNAIL, THUMBNAIL, 3)
     changed = difference[40:56, 30:66]
     assert np.abs(changed - 10 * AMPLIFIED).max() <= AMPLIFIED

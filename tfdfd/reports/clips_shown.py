@@ -12,7 +12,8 @@ from tfdfd.clip import ClipError
 from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import decode_strip
-from tfdfd.reports.faces_in_crops import crop_squares, shrink, to_crop
+from tfdfd.faces.alignment import ALIGNMENTS
+from tfdfd.reports.faces_in_crops import crop_views, shrink, to_crop
 from tfdfd.reports.page import counted, picture_uri
 
 THUMBNAIL = 96
@@ -21,6 +22,8 @@ LOW_CONFIDENCE = 0.9
 """A face of less is marked."""
 TRACKS_A_CLIP = 6
 """Tracks shown of one clip; a crowd would fill the page."""
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,9 @@ class PlaceShown:
     """Whether faces were not looked for in its frame: box and landmarks lie between detections."""
     is_low: bool = False
     """Whether the confidence is below LOW_CONFIDENCE."""
-    box: tuple[float, float, float, float] | None = None
-    """The detector's box: x, y, width, height in pixels of the stored crop; None where it is not known."""
-    landmarks: tuple[tuple[float, float], ...] = ()
+    box: tuple[Point, ...] = ()
+    """The four corners of the detector's box, x and y in pixels of the stored crop; empty where it is not known."""
+    landmarks: tuple[Point, ...] = ()
     """x and y of the five landmarks in pixels of the stored crop."""
 
 
@@ -79,21 +82,27 @@ class Geometry:
         self.crop_size = store.crop_size
         self.has_boxes = preprocessing.get("detector") != READY_MADE
         """Whether boxes, landmarks and confidences are the detector's; ready-made crops come without."""
-        margin = preprocessing.get("margin")
-        is_upright = preprocessing.get("alignment", "none") == "none"
-        self.margin = float(margin) if self.has_boxes and is_upright and isinstance(margin, int | float) else None
-        """Share of a box's longer side added to it; None where crops are no upright squares around boxes."""
+        margin, self._alignment = preprocessing.get("margin"), preprocessing.get("alignment")
+        self._margin = float(margin) if isinstance(margin, int | float) else None
+        self.has_views = self.has_boxes and self._margin is not None and self._alignment in ALIGNMENTS
+        """Whether it is known how the crops lie in their frames."""
 
-    def squares(self, track: Mapping[str, Any]) -> np.ndarray | None:
-        """Return what each crop of a track shows, float64 [num_places, 3] (see `crop_squares`), None if unknown."""
-        if self.margin is None:
+    def views(self, track: Mapping[str, Any]) -> np.ndarray | None:
+        """Return how each crop of a track lies in its frame, float64 [num_places, 2, 3], None if that is not known."""
+        if not self.has_views or self._margin is None:
             return None
-        return crop_squares(boxes_of(track), self.margin)
+        boxes, landmarks = boxes_of(track), landmarks_of(track)
+        return crop_views(boxes, landmarks, size=self.crop_size, margin=self._margin, alignment=str(self._alignment))
 
 
 def boxes_of(track: Mapping[str, Any]) -> np.ndarray:
     """Return the boxes of a track's record, float64, shape (num_places, 4)."""
     return np.asarray(track["boxes_xyxy"], np.float64)
+
+
+def landmarks_of(track: Mapping[str, Any]) -> np.ndarray:
+    """Return the landmarks of a track's record, float64, shape (num_places, 5, 2)."""
+    return np.asarray(track["landmarks_xy"], np.float64).reshape(-1, 5, 2)
 
 
 def read_crops(store: FaceStore, track: Mapping[str, Any]) -> np.ndarray:
@@ -163,7 +172,7 @@ def _show_track(
         crops = read_crops(store, track)
     except ClipError as error:
         return TrackShown(name, summary, (), problem=str(error))
-    squares = geometry.squares(track)
+    views = geometry.views(track)
     places = []
     frames = clip["frame_indices"]
     for place, crop in enumerate(crops):
@@ -178,12 +187,12 @@ def _show_track(
             width, height = boxes[place, 2:] - boxes[place, :2]
             title += f", confidence {confidence:.4f}, face {width:.0f} x {height:.0f} px"
             title += ", between detections" if is_between else ""
-        box, landmarks = None, ()
-        if squares is not None:
-            corners = to_crop(boxes[place].reshape(2, 2), squares[place], geometry.crop_size)
-            box = (*_rounded(corners[0]), *_rounded(corners[1] - corners[0]))
-            points = np.asarray(track["landmarks_xy"][place], np.float64).reshape(-1, 2)
-            landmarks = tuple(_rounded(point) for point in to_crop(points, squares[place], geometry.crop_size))
+        box, landmarks = (), ()
+        if views is not None:
+            x1, y1, x2, y2 = boxes[place]
+            corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+            box = _rounded(to_crop(corners, views[place]))
+            landmarks = _rounded(to_crop(landmarks_of(track)[place], views[place]))
         places.append(
             PlaceShown(
                 title,
@@ -198,5 +207,5 @@ def _show_track(
     return TrackShown(name, summary, tuple(places))
 
 
-def _rounded(point: np.ndarray) -> tuple[float, float]:
-    return round(float(point[0]), 1), round(float(point[1]), 1)
+def _rounded(points_xy: np.ndarray) -> tuple[Point, ...]:
+    return tuple((round(float(x), 1) + 0.0, round(float(y), 1) + 0.0) for x, y in points_xy)  # no -0.0

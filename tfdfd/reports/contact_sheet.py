@@ -82,7 +82,8 @@ def write_contact_sheet(store: FaceStore, path: Path, *, clips_a_section: int = 
         title=" ".join(["Contact sheet", *sheet.overview.datasets]),
         facts={
             "clips": counted(len(sheet.overview.clips), "clip"),
-            "crops": f"{store.crop_size} px, margin {preprocessing.get('margin')}",
+            "crops": f"{store.crop_size} px, margin {preprocessing.get('margin')}, "
+            f"alignment {preprocessing.get('alignment')}",
             "places": f"{store.num_places} a track",
             "frames": str(preprocessing.get("frame_rule")),
         },
@@ -92,7 +93,7 @@ def write_contact_sheet(store: FaceStore, path: Path, *, clips_a_section: int = 
         tables=[sheet.table(NO_FACE), sheet.table(FAILED)],
         pairs=sheet.pair_section(),
         has_boxes=sheet.geometry.has_boxes,
-        are_boxes_drawn=sheet.geometry.margin is not None,
+        are_boxes_drawn=sheet.geometry.has_views,
         is_between_drawn=preprocessing.get("detect_every_seconds") is not None,
         num_places=store.num_places,
         crop_size=store.crop_size,
@@ -170,8 +171,8 @@ class _Sheet:
         for row in fakes.tolist():
             original = overview.row_of.get(overview.original[row])
             reason = why_not_compared(at(row), None if original is None else at(original))
-            if not reason and self.geometry.margin is None:
-                reason = "their crops are aligned, so their pixels do not correspond"
+            if not reason and not self.geometry.has_views:
+                reason = "the store does not say how its crops were cut"
             if reason:
                 left_out.append((overview.clip_ids[row], overview.original[row], reason))
             else:

@@ -1,40 +1,53 @@
-"""From the frame to the crop: where a box and landmarks lie in it, and one crop seen through another's square."""
+"""From the frame to the crop: where points lie in it, and what one crop shows of another's piece of the frame."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from tfdfd.faces.boxes import square_boxes
+from tfdfd.faces.alignment import roll_radians
+from tfdfd.faces.boxes import centres_xy, sides
+
+_MOST_LARGER = 8.0
+"""Times that a piece of the frame may be larger than what a crop holds of it to be shown through that crop."""
 
 
-def crop_squares(boxes_xyxy: np.ndarray, margin: float) -> np.ndarray:
-    """Return the square of the frame that each crop shows, as `tfdfd.faces.crops` cuts it.
+def crop_views(
+    boxes_xyxy: np.ndarray, landmarks_xy: np.ndarray, *, size: int, margin: float, alignment: str
+) -> np.ndarray:
+    """Return how each crop lies in the frame, as `tfdfd.faces.crops` cuts it.
 
     Args:
         boxes_xyxy: float, shape (n, 4), pixels of the frame.
+        landmarks_xy: float, shape (n, 5, 2), pixels of the frame; not looked at for alignment `none`.
+        size: side of a crop in pixels.
         margin: share of a box's longer side that was added to it.
+        alignment: one of `tfdfd.faces.alignment.ALIGNMENTS`.
 
     Returns:
-        float64, shape (n, 3): left, top and side in pixels of the frame.
+        float64, shape (n, 2, 3): the affine map from pixels of the frame to pixels of the crop.
     """
-    squares = square_boxes(boxes_xyxy, margin).astype(np.float64)
-    side = np.maximum(squares[:, 2] - squares[:, 0], 1e-6)
-    return np.column_stack([squares[:, :2], side])
+    boxes = np.asarray(boxes_xyxy, np.float64)
+    scale = size / (np.maximum(sides(boxes), 1e-6) * (1 + margin))
+    # Back by as much as the face leans.
+    rolls = roll_radians(landmarks_xy).astype(np.float64) if alignment == "landmarks" else np.zeros(len(boxes))
+    cos, sin = scale * np.cos(rolls), scale * np.sin(rolls)
+    linear = np.stack([np.stack([cos, sin], axis=1), np.stack([-sin, cos], axis=1)], axis=1)
+    offset = size / 2 - np.einsum("nij,nj->ni", linear, centres_xy(boxes))
+    return np.concatenate([linear, offset[:, :, None]], axis=2)
 
 
-def to_crop(points_xy: np.ndarray, square: np.ndarray, crop_size: int) -> np.ndarray:
+def to_crop(points_xy: np.ndarray, view: np.ndarray) -> np.ndarray:
     """Move points from the frame into a crop.
 
     Args:
         points_xy: float, shape (n, 2), pixels of the frame.
-        square: float, shape (3,): what the crop shows, of `crop_squares`.
-        crop_size: side of the crop in pixels.
+        view: float, shape (2, 3), of `crop_views`.
 
     Returns:
         float64, shape (n, 2), pixels of the crop.
     """
-    return (np.asarray(points_xy, np.float64) - square[:2]) * (crop_size / square[2])
+    return np.asarray(points_xy, np.float64) @ view[:, :2].T + view[:, 2]
 
 
 def shrink(crop: np.ndarray, side: int) -> np.ndarray:
@@ -42,8 +55,8 @@ def shrink(crop: np.ndarray, side: int) -> np.ndarray:
     return _resample(crop, 0.0, 0.0, float(crop.shape[0]), side)
 
 
-def through_square(
-    crop: np.ndarray, square: np.ndarray, other_square: np.ndarray, side: int
+def through_view(
+    crop: np.ndarray, view: np.ndarray, other_view: np.ndarray, side: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Show the part of the frame that another crop shows, as far as this crop holds it.
 
@@ -51,29 +64,48 @@ def through_square(
 
     Args:
         crop: uint8 RGB, shape (size, size, 3).
-        square: float, shape (3,): what this crop shows, of `crop_squares`.
-        other_square: the same of the other crop.
+        view: float, shape (2, 3): how this crop lies in the frame, of `crop_views`.
+        other_view: the same of the other crop, of the same size.
         side: side of the picture to make.
 
     Returns:
         The picture, uint8 RGB, shape (side, side, 3), and where this crop holds it, bool, shape (side, side).
     """
     size = crop.shape[0]
-    left, top = to_crop(other_square[None, :2], square, size)[0]
-    span = other_square[2] * size / square[2]
-    if max(-left, -top, left + span - size, top + span - size) > 4 * size:
+    from_other = view[:, :2] @ np.linalg.inv(other_view[:, :2])
+    offset = view[:, 2] - from_other @ other_view[:, 2]
+    centres = (np.arange(side) + 0.5) * (size / side)
+    seen_at = np.stack(np.meshgrid(centres, centres), axis=-1) @ from_other.T + offset
+    is_known = ((seen_at >= 0) & (seen_at <= size)).all(axis=-1)
+    if not is_known.any() or np.abs(from_other).max() > _MOST_LARGER:
         return np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.bool_)
-    centres = (np.arange(side) + 0.5) * (span / side)
-    inside_x = (left + centres >= 0) & (left + centres <= size)
-    inside_y = (top + centres >= 0) & (top + centres <= size)
-    return _resample(crop, left, top, span, side), inside_y[:, None] & inside_x[None, :]
+    if from_other[0, 0] > 0 and abs(from_other[0, 1]) * size < 0.01:  # of a pixel: the same way up
+        return _resample(crop, offset[0], offset[1], from_other[0, 0] * size, side), is_known
+    return shrink(_turned(crop, from_other, offset), side), is_known
+
+
+def _turned(crop: np.ndarray, linear: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Return a crop of the same size whose pixel p shows this one's at linear @ p + offset."""
+    size = crop.shape[0]
+    corners = [offset + linear @ corner for corner in ([0, 0], [size, 0], [0, size], [size, size])]
+    grown, reach = _grown(crop, *corners)
+    matrix = (*linear[0], offset[0] + reach, *linear[1], offset[1] + reach)
+    turned = Image.fromarray(grown).transform(
+        (size, size), Image.Transform.AFFINE, matrix, resample=Image.Resampling.BICUBIC
+    )
+    return np.asarray(turned)
 
 
 def _resample(crop: np.ndarray, left: float, top: float, span: float, side: int) -> np.ndarray:
     """Return a square part of a crop, in pixels of it, as a picture; what lies outside goes on as its edge."""
-    size = crop.shape[0]
-    # Pillow reads inside a picture only: the crop is grown by its edge pixels, far enough for the filter too.
-    reach = int(np.ceil(max(0.0, -left, -top, left + span - size, top + span - size))) + 2
-    grown = np.pad(crop, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    grown, reach = _grown(crop, np.array([left, top]), np.array([left + span, top + span]))
     box = (left + reach, top + reach, left + span + reach, top + span + reach)
     return np.asarray(Image.fromarray(grown).resize((side, side), Image.Resampling.BICUBIC, box=box))
+
+
+def _grown(crop: np.ndarray, *corners: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a crop grown by its edge pixels up to some corners, and by how much: Pillow reads inside pictures only."""
+    size = crop.shape[0]
+    beyond = max(0.0, -float(np.min(corners)), float(np.max(corners)) - size)
+    reach = int(np.ceil(beyond)) + 2  # and far enough for the filter
+    return np.pad(crop, ((reach, reach), (reach, reach), (0, 0)), mode="edge"), reach

@@ -13,7 +13,7 @@ from tfdfd.clip import OK, ClipError
 from tfdfd.data.store import FaceStore
 from tfdfd.faces.boxes import iou
 from tfdfd.reports.clips_shown import THUMBNAIL, Geometry, boxes_of, place_title, read_crops
-from tfdfd.reports.faces_in_crops import shrink, through_square
+from tfdfd.reports.faces_in_crops import shrink, through_view
 from tfdfd.reports.page import counted, picture_uri
 
 AMPLIFIED = 4
@@ -113,23 +113,24 @@ def match_tracks(
 
 
 def difference_picture(
-    fake: np.ndarray, original: np.ndarray, fake_square: np.ndarray, original_square: np.ndarray
+    fake: np.ndarray, original: np.ndarray, fake_view: np.ndarray, original_view: np.ndarray
 ) -> np.ndarray:
     """Show where a fake differs from its original, whether or not both boxes are alike.
 
-    The original's crop is resampled onto the fake's square, so that what differs is the picture and not the cut.
+    The original's crop is resampled onto the piece of the frame that the fake's crop shows, so that what differs is the
+    picture and not the cut.
 
     Args:
         fake: uint8 RGB, shape (size, size, 3).
         original: the same of the original, at the same frame.
-        fake_square: float, shape (3,): what the fake's crop shows, of `crop_squares`.
-        original_square: the same of the original.
+        fake_view: float, shape (2, 3): how the fake's crop lies in the frame, of `crop_views`.
+        original_view: the same of the original.
 
     Returns:
         uint8 RGB, shape (THUMBNAIL, THUMBNAIL, 3): the absolute difference times AMPLIFIED, grey where the original's
         crop does not reach.
     """
-    seen, is_known = through_square(original, original_square, fake_square, THUMBNAIL)
+    seen, is_known = through_view(original, original_view, fake_view, THUMBNAIL)
     difference = np.abs(shrink(fake, THUMBNAIL).astype(np.int32) - seen.astype(np.int32)) * AMPLIFIED
     return np.where(is_known[..., None], np.clip(difference, 0, 255), _UNKNOWN_GREY).astype(np.uint8)
 
@@ -139,7 +140,7 @@ def show_pair(store: FaceStore, geometry: Geometry, fake: Mapping[str, Any], ori
 
     Args:
         store: where the strips are.
-        geometry: the store's, with a known margin.
+        geometry: the store's, which tells how crops lie in their frames.
         fake: its record.
         original: the original's record.
     """
@@ -166,16 +167,16 @@ def _paired_places(
     overlaps: np.ndarray,
 ) -> tuple[PairedPlace, ...]:
     fake_crops, original_crops = (read_crops(store, row) for row in rows)
-    squares = [geometry.squares(row) for row in rows]
-    if squares[0] is None or squares[1] is None:
-        raise ValueError("pairs need crops that are squares around boxes")
+    views = [geometry.views(row) for row in rows]
+    if views[0] is None or views[1] is None:
+        raise ValueError("pairs need crops of which it is known how they lie in the frame")
     return tuple(
         PairedPlace(
             place_title(fake, place),
             original=picture_uri(shrink(original_crops[place], THUMBNAIL)),
             fake=picture_uri(shrink(fake_crops[place], THUMBNAIL)),
             difference=picture_uri(
-                difference_picture(fake_crops[place], original_crops[place], squares[0][place], squares[1][place])
+                difference_picture(fake_crops[place], original_crops[place], views[0][place], views[1][place])
             ),
             caption=f"IoU {overlaps[place]:.2f}",
         )
