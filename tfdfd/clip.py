@@ -204,7 +204,7 @@ class ClipFaces:
     reason: str = ""
     """Why the status is not ok; empty when it is."""
     tracks: tuple[Track, ...] = ()
-    """The people of the clip, the main one (most faces, then largest) first."""
+    """The people of the clip, the main one (often seen and large) first."""
     crops: tuple[np.ndarray, ...] = field(default=(), repr=False)
     """One array a track: uint8 RGB, shape (num_places, size, size, 3), zeros where there is no face."""
     looks: tuple[Track, ...] = ()

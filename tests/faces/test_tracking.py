@@ -116,6 +116,13 @@ def test_the_main_track_is_often_seen_and_large():
     assert link(frames)[0].boxes_xyxy[0, 0] == 350
 
 
+def test_a_picture_on_the_wall_is_not_the_main_person():
+    picture = face(60, 440, 52)
+    person = [face(410 + 40 * (i % 3), 370, 130) for i in range(17)]
+    tracks = link([frame(picture, *([] if i in (4, 5) else [person[i]])) for i in range(17)])
+    assert [track.num_faces for track in tracks] == [15, 17]
+
+
 def test_no_faces_are_no_tracks():
     assert link([frame(), frame()]) == ()
     assert link_tracks([], np.zeros(0, np.int64), 17, FRAME_SIZE) == ()
