@@ -49,7 +49,8 @@ def link_tracks(
 
     Returns:
         The tracks, the main one (greatest sum of face sides: often seen and large) first; empty if there is
-        no face. Presence or steadiness alone would prefer a picture on the wall to the person who speaks. The same detections always give the same tracks.
+        no face. Presence or steadiness alone would prefer a picture on the wall to the person who speaks. The
+        same detections always give the same tracks.
 
     Raises:
         ValueError: if places do not fit detections or num_places.
