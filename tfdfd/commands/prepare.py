@@ -174,7 +174,7 @@ def _print_summary(store: FaceStore, manifest: Manifest, console: Console) -> No
     if routes:
         rows = [[decoder, reason, count] for (decoder, reason), count in sorted(routes.items())]
         print_table(console, "Where clips were decoded, and why", ["decoder", "reason", "clips"], rows)
-    tracks = [record for record in records(store.tracks()) if record["clip_id"] in asked]
+    tracks = [record for record in records(store.tracks(columns=["clip_id", "is_face"])) if record["clip_id"] in asked]
     statuses = Counter(clip["status"] for clip in clips)
     faces = sum(int(sum(track["is_face"])) for track in tracks)
     console.print(
