@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tfdfd.clip import FAILED, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.inputs import choose_frame_source, num_cores
+from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.workers.events import Done
@@ -118,7 +119,8 @@ def extract_in_workers(
     num_workers = workers.workers or default_workers(num_gpus=len(gpus))
     num_workers = min(num_workers, len(clips))
     share = Share(num_threads=max(1, num_cores() // num_workers))
-    job = ExtractionJob(store.folder.absolute(), store.fingerprint, config, make_parts, share)
+    folders = ClipFolders.of(clips)
+    job = ExtractionJob(store.folder.absolute(), store.fingerprint, config, make_parts, share, folders)
 
     def recorded(clip: Clip) -> Done | None:
         # A failed clip has a record from before where it is tried again.

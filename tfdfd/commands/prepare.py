@@ -102,6 +102,9 @@ def prepare_store(
     path = Path(folder) if folder else default_store(manifest, fingerprint, num_places)
     store, warning = FaceStore.create_or_open(path, fingerprint, num_places=num_places, accept_mismatch=accept_mismatch)
     _warn(console, warning)
+    if store.shards():
+        with store.writing():  # merges what a run on several machines left, or what was copied here
+            pass
     clips = clips_in(manifest.table)
     todo = clips_to_do(clips, store, retry_failed=retry_failed)
     absent = [(clip_id, reason) for clip_id, reason in manifest.missing if store.record(clip_id) is None]

@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tfdfd.clip import FAILED, OK, Clip, ClipError, ClipFaces, TfdfdError, Track
+from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.manifest import Manifest
-from tfdfd.data.store import FaceStore, source_bytes
+from tfdfd.data.store import FaceStore
 
 READY_MADE = "ready-made crops"
 """The detector that the fingerprint of such a store names: their boxes and confidences are not known."""
@@ -69,24 +70,29 @@ def import_ready_crops(clips: list[Clip], store: FaceStore, *, on_clip: Callable
         store: where they go; the caller holds `store.writing()`.
         on_clip: called after each, for progress.
     """
+    folders = ClipFolders.of(clips)
     for clip in clips:
-        encoded = b""
-        try:
-            encoded = _checked_jpeg(clip.path, store.crop_size)
+        encoded = folders.read(lambda path=clip.path: _read(path, store.crop_size), clip.path, store.patience)
+        size = folders.size_of(clip.path, store.patience)
+        if isinstance(encoded, ClipError):
+            faces = ClipFaces(clip.clip_id, FAILED, str(encoded))
+            store.write(faces, source_bytes=size)
+        else:
             faces = ClipFaces(
                 clip.clip_id,
                 OK,
                 tracks=(_whole_picture(store.crop_size),),
                 crops=(np.zeros((1, 0, 0, 3), np.uint8),),  # the pixels travel as bytes
             )
-        except ClipError as error:
-            faces = ClipFaces(clip.clip_id, FAILED, str(error))
-        size = source_bytes(clip.path)
-        if faces.status == OK:
             store.write_ready(faces, encoded, source_bytes=size)
-        else:
-            store.write(faces, source_bytes=size)
         on_clip(faces)
+
+
+def _read(path: Path, size: int) -> bytes | ClipError:
+    try:
+        return _checked_jpeg(path, size)
+    except ClipError as error:
+        return error
 
 
 def _whole_picture(size: int) -> Track:

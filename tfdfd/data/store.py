@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import quote
+from typing import IO, Any, TypeVar
 
 import pandas as pd
 
 from tfdfd.clip import FAILED, ClipFaces, TfdfdError
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors, write_atomically, write_parquet
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
-from tfdfd.data.store_records import CLIP_COLUMNS, TRACK_COLUMNS, record_of
+from tfdfd.data.patience import GoneError, Patience
+from tfdfd.data.shards import SHARDS, merge_shards, shard_folders
+from tfdfd.data.store_records import CLIP_COLUMNS, TRACK_COLUMNS, record_name, record_of, strip_name
 from tfdfd.data.strips import encode_strip
 
 _FORMAT = 1
 FILE_IS_GONE = -1
 """Size of a clip's file that is not there."""
+
+Result = TypeVar("Result")
 
 
 class FaceStore:
@@ -29,12 +32,35 @@ class FaceStore:
 
     `store.json` holds the fingerprint, `strips/` the pictures, `records/` one JSON a clip (written after the clip's
     strips: a clip without a record is not done), `clips.parquet` and `tracks.parquet` the index, `manifest.parquet`
-    the labels of the clips that were asked for. Everything is written to a temporary name and renamed.
+    the labels of the clips that were asked for. Everything is written to a temporary name and renamed; where the disk
+    is away for a moment, it is waited for.
+
+    Args:
+        folder: the store's folder.
+        fingerprint: how its crops are made.
+        patience: how long to wait for the disk, and whom to tell.
     """
 
-    def __init__(self, folder: Path, fingerprint: Fingerprint) -> None:
+    def __init__(self, folder: Path, fingerprint: Fingerprint, patience: Patience = Patience()) -> None:  # noqa: B008
         self.folder = folder
         self.fingerprint = fingerprint
+        self.patience = patience
+        self._root = folder
+        """Holds `store.json`; of a shard it is the store's folder."""
+
+    def shard(self, name: str) -> FaceStore:
+        """Return a part of the store that one machine alone writes to, without `writing()`.
+
+        Args:
+            name: of the machine; a folder's name.
+        """
+        shard = FaceStore(self.folder / SHARDS / name, self.fingerprint, self.patience)
+        shard._root = self.folder
+        return shard
+
+    def shards(self) -> list[FaceStore]:
+        """Return the shards that are not merged yet."""
+        return [self.shard(folder.name) for folder in shard_folders(self.folder)]
 
     @property
     def crop_size(self) -> int:
@@ -116,8 +142,7 @@ class FaceStore:
         Raises:
             TfdfdError: if another run is writing to it, or it cannot be written.
         """
-        with explain_write_errors(self.folder):
-            lock: IO[str] = open(self.folder / "writer.lock", "w")  # noqa: SIM115, held until the block ends
+        lock: IO[str] = self._patiently(lambda: open(self.folder / "writer.lock", "w"))  # noqa: SIM115, held to the end
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,20 +150,37 @@ class FaceStore:
                 raise TfdfdError(
                     f"another run is writing to the store {self.folder}: wait for it or use another --store"
                 ) from error
-            with explain_write_errors(self.folder):
-                for left in self.folder.rglob(f"*{TEMPORARY}"):
-                    left.unlink()
-                for name in ("clips.parquet", "tracks.parquet"):
-                    (self.folder / name).unlink(missing_ok=True)
+            self._patiently(self._clean)
+            self._merge_shards()
             yield
+            self._merge_shards()
             self.rebuild_index()
 
+    def _clean(self) -> None:
+        for left in self.folder.rglob(f"*{TEMPORARY}"):
+            left.unlink(missing_ok=True)
+        for name in ("clips.parquet", "tracks.parquet"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _merge_shards(self) -> None:
+        for problem in self._patiently(lambda: merge_shards(self.folder, self.fingerprint)):
+            self.patience.say(problem)
+
     def record(self, clip_id: str) -> dict[str, Any] | None:
-        """Return the record of a clip, None if the clip is not done."""
-        try:
-            return json.loads(self._record_path(clip_id).read_text())
-        except FileNotFoundError:
-            return None
+        """Return the record of a clip, None if the clip is not done.
+
+        Raises:
+            TfdfdError: if the disk stayed away.
+        """
+
+        def attempt() -> dict[str, Any] | None:
+            try:
+                return json.loads((self.folder / record_name(clip_id)).read_text())
+            except FileNotFoundError:
+                self._require_there()
+                return None
+
+        return self.patience.keep_trying(attempt, what="the store", folder=self._root)
 
     def holds(self, clip_id: str, *, source_bytes: int, retry_failed: bool = False) -> bool:
         """Return whether a clip is done: recorded, from a file of this size, with every strip in place.
@@ -168,35 +210,68 @@ class FaceStore:
         Raises:
             TfdfdError: if the disk is full or the store cannot be written.
         """
-        strips = [
-            (self._strip_path(faces.clip_id, number), encode_strip(crops)) for number, crops in enumerate(faces.crops)
-        ]
-        self._write(faces, strips, source_bytes)
+        self._write(faces, [encode_strip(crops) for crops in faces.crops], source_bytes)
 
     def write_ready(self, faces: ClipFaces, encoded: bytes, *, source_bytes: int) -> None:
         """Write a clip of one track whose strip is a ready-made JPEG, byte for byte."""
-        self._write(faces, [(self._strip_path(faces.clip_id, 0), encoded)], source_bytes)
+        self._write(faces, [encoded], source_bytes)
 
-    def _write(self, faces: ClipFaces, strips: list[tuple[Path, bytes]], source_bytes: int) -> None:
-        names = [str(path.relative_to(self.folder)) for path, _ in strips]
+    def _write(self, faces: ClipFaces, strips: list[bytes], source_bytes: int) -> None:
+        names = [strip_name(faces.clip_id, number) for number in range(len(strips))]
         record = record_of(faces, names, source_bytes)
         before = self.record(faces.clip_id)
+        for name, encoded in zip(names, strips, strict=True):
+            self._patiently(lambda name=name, encoded=encoded: self._write_file(name, encoded))
+        encoded = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+        self._patiently(lambda: self._write_file(record_name(faces.clip_id), encoded))
+        for left in {track["strip"] for track in (before or record)["tracks"]} - set(names):
+            self._patiently(lambda left=left: (self.folder / left).unlink(missing_ok=True))
+
+    def _write_file(self, name: str, content: bytes) -> None:
+        # Not with mkdir(parents=True), which makes a new store where a disk is not mounted.
+        path = self.folder / name
+        for folder in reversed([path.parent, *path.parent.parents]):
+            if folder != self._root and folder.is_relative_to(self._root):
+                folder.mkdir(exist_ok=True)
+        write_atomically(path, content)
+
+    def forget(self, clip_ids: Iterable[str]) -> None:
+        """Take out clips that are to be done again in a shard, so that no older record stands in the way."""
+        for clip_id in clip_ids:
+            if (record := self.record(clip_id)) is not None:
+                self._patiently(lambda clip_id=clip_id: (self.folder / record_name(clip_id)).unlink(missing_ok=True))
+                for track in record["tracks"]:
+                    self._patiently(lambda track=track: (self.folder / track["strip"]).unlink(missing_ok=True))
+
+    def _patiently(self, attempt: Callable[[], Result]) -> Result:
+        """Do something in the folder; wait where its disk is away, explain where it cannot be written."""
+
+        def attempt_there() -> Result:
+            self._require_there()
+            try:
+                result = attempt()
+            except FileNotFoundError:
+                self._require_there()  # else that is why
+                raise
+            self._require_there()  # else it went to the empty folder where a disk was mounted
+            return result
+
         with explain_write_errors(self.folder):
-            for path, encoded in strips:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, encoded)
-            path = self._record_path(faces.clip_id)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
-            for left in {track["strip"] for track in (before or record)["tracks"]} - set(names):
-                (self.folder / left).unlink(missing_ok=True)
+            return self.patience.keep_trying(attempt_there, what="the store", folder=self._root)
+
+    def _require_there(self) -> None:
+        try:
+            os.stat(self._root / "store.json")
+        except (FileNotFoundError, NotADirectoryError):
+            raise GoneError(self._root) from None
+
+    def _all_records(self) -> list[dict[str, Any]]:
+        paths = (self.folder / "records").glob("*/*.json")
+        return sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["clip_id"])
 
     def rebuild_index(self) -> None:
         """Write the index anew from the records, in the order of clip ids."""
-        records = sorted(
-            (json.loads(path.read_text()) for path in (self.folder / "records").glob("*/*.json")),
-            key=lambda record: record["clip_id"],
-        )
+        records = self._patiently(self._all_records)
         clips = pd.DataFrame.from_records(
             [{name: value for name, value in record.items() if name != "tracks"} for record in records],
             columns=CLIP_COLUMNS,
@@ -209,9 +284,8 @@ class FaceStore:
             ],
             columns=TRACK_COLUMNS,
         )
-        with explain_write_errors(self.folder):
-            write_parquet(self.folder / "clips.parquet", clips)
-            write_parquet(self.folder / "tracks.parquet", tracks)
+        self._patiently(lambda: write_parquet(self.folder / "clips.parquet", clips))
+        self._patiently(lambda: write_parquet(self.folder / "tracks.parquet", tracks))
 
     def clips(self) -> pd.DataFrame:
         """Return the index of clips: clip_id, status, reason, source and decoding of each."""
@@ -237,10 +311,13 @@ class FaceStore:
             table: the clips of this run; what the store knew of others stays.
         """
         path = self.folder / "manifest.parquet"
-        if path.is_file():
-            table = pd.concat([table, pd.read_parquet(path)]).drop_duplicates("clip_id")
-        with explain_write_errors(self.folder):
-            write_parquet(path, table.sort_values("clip_id", ignore_index=True))
+
+        def attempt() -> None:
+            known = [table, pd.read_parquet(path)] if path.is_file() else [table]
+            merged = pd.concat(known).drop_duplicates("clip_id").sort_values("clip_id", ignore_index=True)
+            write_parquet(path, merged)
+
+        self._patiently(attempt)
 
     def manifest(self) -> pd.DataFrame:
         """Return the manifest that the store was prepared from.
@@ -252,23 +329,6 @@ class FaceStore:
         if not path.is_file():
             raise TfdfdError(f"the store {self.folder} holds no manifest: give the clips' folder with --data")
         return pd.read_parquet(path)
-
-    def _record_path(self, clip_id: str) -> Path:
-        shard, name = _file_name(clip_id)
-        return self.folder / "records" / shard / f"{name}.json"
-
-    def _strip_path(self, clip_id: str, track: int) -> Path:
-        shard, name = _file_name(clip_id)
-        return self.folder / "strips" / shard / f"{name}.{track}.jpg"
-
-
-def _file_name(clip_id: str) -> tuple[str, str]:
-    """Return a shard (so that no folder grows to 100,000 files) and a name that any file system takes."""
-    digest = hashlib.sha1(clip_id.encode()).hexdigest()
-    name = quote(clip_id, safe="")
-    if len(name) > 180:
-        name = f"{name[:140]}.{digest}"
-    return digest[:2], name
 
 
 def source_bytes(path: Path) -> int:

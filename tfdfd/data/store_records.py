@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -112,3 +114,22 @@ def _times(info: VideoInfo) -> list[float]:
 
 def _rounded(values: np.ndarray, decimals: int) -> list[Any]:
     return np.round(values.astype(np.float64), decimals).tolist()
+
+
+def record_name(clip_id: str) -> str:
+    """Return the path of a clip's record in a store."""
+    return f"records/{_file_name(clip_id)}.json"
+
+
+def strip_name(clip_id: str, track: int) -> str:
+    """Return the path of a track's strip in a store."""
+    return f"strips/{_file_name(clip_id)}.{track}.jpg"
+
+
+def _file_name(clip_id: str) -> str:
+    """Return a folder (so that none grows to 100,000 files) and a name that any file system takes."""
+    digest = hashlib.sha1(clip_id.encode()).hexdigest()
+    name = quote(clip_id, safe="")
+    if len(name) > 180:
+        name = f"{name[:140]}.{digest}"
+    return f"{digest[:2]}/{name}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tfdfd.clip import Clip, TfdfdError
-from tfdfd.workers.events import DETECTING, KILLED, LOST, WAITING, Began, Bug, Done, Ended, Event, Ready, Refused
+from tfdfd.workers.events import DETECTING, KILLED, LOST, WAITING, Began, Bug, Done, Ended, Event, Note, Ready, Refused
 
 CLIPS_PER_WORKER = 2
 """A worker reads one clip while it finds the faces of another."""
@@ -21,6 +21,8 @@ MAX_FAULTS = 24
 """Faults in a row, without a clip finished in between: so many are not the clips' doing."""
 MAX_LOSSES = 2
 """Times that a clip may be lost with a machine before it falls under suspicion."""
+NOTE_SECONDS = 30.0
+"""Time in which the same words of several workers are told once."""
 START_SECONDS = 600.0
 """Time in which a worker must be ready: importing from a busy network disk takes minutes."""
 
@@ -98,6 +100,7 @@ class Dispatcher:
         """Of the first of them."""
         self._notes: list[str] = []
         self._noted: set[str] = set()
+        self._said: dict[str, float] = {}
 
     @property
     def is_over(self) -> bool:
@@ -155,6 +158,11 @@ class Dispatcher:
         elif isinstance(event, Began):
             clip = worker.held[event.clip_id]
             clip.stage, clip.since = event.stage, now
+        elif isinstance(event, Note):
+            # All workers say so when a disk is away.
+            if now - self._said.get(event.text, -math.inf) > NOTE_SECONDS:
+                self._notes.append(event.text)
+            self._said[event.text] = now
         elif isinstance(event, Done):
             del worker.held[event.clip_id]
             self._finish(event)

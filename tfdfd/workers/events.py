@@ -33,6 +33,13 @@ class Began:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something that a person should know at once, e.g. that a disk is away."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """A clip is in the store."""
 
@@ -73,7 +80,7 @@ class Ended:
     """The end of what it printed."""
 
 
-Event = Ready | Began | Done | Bug | Refused | Ended
+Event = Ready | Began | Note | Done | Bug | Refused | Ended
 
 
 class Worker(Protocol):

@@ -11,11 +11,13 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 
 from tfdfd.clip import Clip, ClipError, ClipFaces, ClipFrames, TfdfdError
+from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.fingerprint import Fingerprint
-from tfdfd.data.store import FaceStore, source_bytes
+from tfdfd.data.patience import PATIENCE_SECONDS, Patience
+from tfdfd.data.store import FaceStore
 from tfdfd.extraction import Detector, FrameSource, faces_of_read, read_clip
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.workers.events import DETECTING, READING, WAITING, Began, Bug, Done, Event, Ready, Refused
+from tfdfd.workers.events import DETECTING, READING, WAITING, Began, Bug, Done, Event, Note, Ready, Refused
 
 _MAX_TRACEBACK = 8000
 """Characters that travel to the parent; the end says what happened."""
@@ -53,6 +55,11 @@ class ExtractionJob:
     config: ExtractionConfig
     make_parts: MakeParts
     share: Share
+    clip_folders: ClipFolders
+    shard: str = ""
+    """The part of the store that is written to; empty for its main tree."""
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long a disk may be away, of the store or of the clips."""
 
 
 def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], None], *, writing: Lock) -> None:
@@ -70,15 +77,17 @@ def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], N
     except TfdfdError as error:
         say(Refused(str(error)))
         return
-    store = FaceStore(job.store_folder, job.fingerprint)
     say(Ready(parts.notes))
-    for clip, frames in _read_ahead(clips, parts.frame_source, job.config, say):
+    for clip, frames in _read_ahead(clips, parts.frame_source, job, say):
         say(Began(clip.clip_id, DETECTING))
         try:
             faces = faces_of_read(clip, frames.result(), parts.detector, job.config)
             del frames  # 106 MB of 1080p; the next clip's are on their way
+            patience = _patience(job, clip, DETECTING, say)
+            store = FaceStore(job.store_folder, job.fingerprint, patience)
             with writing:
-                store.write(faces, source_bytes=source_bytes(clip.path))
+                size = job.clip_folders.size_of(clip.path, patience)
+                (store.shard(job.shard) if job.shard else store).write(faces, source_bytes=size)
         except TfdfdError as error:
             say(Refused(str(error)))
             return
@@ -89,14 +98,15 @@ def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], N
 
 
 def _read_ahead(
-    clips: Iterable[Clip], frame_source: FrameSource, config: ExtractionConfig, say: Callable[[Event], None]
+    clips: Iterable[Clip], frame_source: FrameSource, job: ExtractionJob, say: Callable[[Event], None]
 ) -> Iterator[tuple[Clip, Future[ClipFrames | ClipError]]]:
     """Yield each clip when it is read; the next ones are read meanwhile, in order."""
 
     def read(clip: Clip) -> ClipFrames | ClipError:
         say(Began(clip.clip_id, READING))
         try:
-            return read_clip(clip, frame_source, config)
+            patience = _patience(job, clip, READING, say)
+            return job.clip_folders.read(lambda: read_clip(clip, frame_source, job.config), clip.path, patience)
         finally:
             say(Began(clip.clip_id, WAITING))
 
@@ -114,6 +124,15 @@ def _read_ahead(
             frames.exception()  # waits; what it is comes out where the frames are used
             yield clip, frames
             del entry, frames
+
+
+def _patience(job: ExtractionJob, clip: Clip, stage: str, say: Callable[[Event], None]) -> Patience:
+    """Return a wait for a disk that does not count against the clip."""
+    return Patience(
+        job.patience_seconds,
+        say=lambda text: say(Note(text)),
+        on_wait=lambda begins: say(Began(clip.clip_id, WAITING if begins else stage)),
+    )
 
 
 def _done(faces: ClipFaces) -> Done:
