@@ -1,0 +1,304 @@
+"""Who gets which clip, and who is to blame: the dispatcher with scripted workers and a clock of its own."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tfdfd.clip import Clip, TfdfdError
+from tfdfd.workers.dispatch import MAX_FAULTS, START_SECONDS
+from tfdfd.workers.events import (
+    CRASHED,
+    DETECTING,
+    KILLED,
+    LOST,
+    READING,
+    WAITING,
+    Began,
+    Bug,
+    Done,
+    Ended,
+    Ready,
+    Refused,
+)
+from tfdfd.workers.pool import run_clips
+
+
+class ScriptedWorker:
+    """Does one stage of one clip a turn, as its crew's faults say."""
+
+    def __init__(self, crew, slot):
+        self.crew, self.slot = crew, slot
+        self.clips, self.read, self.said = [], [], [Ready(("a note",))]
+        self.has_ended = self.is_killed = False
+        self.at = None
+
+    def submit(self, clip):
+        self.clips.append(clip)
+        self.crew.handed.append((self.slot, clip.clip_id))
+        self.crew.most_held = max(self.crew.most_held, len(self.clips) + len(self.read))
+
+    def kill(self):
+        self.is_killed = True
+
+    def events(self):
+        if self.has_ended:
+            return []
+        said, self.said = self.said, []
+        if self.is_killed:
+            return self._end(said, KILLED)
+        if self.read:
+            clip = self.read[0]
+            self._begin(said, clip, DETECTING)
+            if (fault := self.crew.fault(clip, DETECTING)) is not None:
+                return self._fault(said, clip, fault)
+            self.read.pop(0)
+            self.crew.written.append(clip.clip_id)
+            said.append(Done(clip.clip_id, "ok"))
+        if self.clips:
+            clip = self.clips[0]
+            self._begin(said, clip, READING)
+            if (fault := self.crew.fault(clip, READING)) is not None:
+                return self._fault(said, clip, fault)
+            said.append(Began(clip.clip_id, WAITING))
+            self.read.append(self.clips.pop(0))
+        return said
+
+    def _begin(self, said, clip, stage):
+        if self.at != (clip, stage):
+            said.append(Began(clip.clip_id, stage))
+        self.at = (clip, stage)
+
+    def _fault(self, said, clip, fault):
+        self.crew.tried[clip.clip_id].append([held.clip_id for held in (*self.read, *self.clips)])
+        if fault == "hang":
+            return said
+        if fault == "bug":
+            (self.read if clip in self.read else self.clips).remove(clip)
+            return [*said, Bug(clip.clip_id, "Traceback of it")]
+        if fault == "full":
+            return [*said, Refused("no space left")]
+        if fault == "unsaid":
+            self.crew.written.append(clip.clip_id)
+        return self._end(said, CRASHED if fault == "unsaid" else fault)
+
+    def _end(self, said, how):
+        self.has_ended = True
+        self.crew.living.remove(self)
+        return [*said, Ended(how, how.upper(), "last words")]
+
+
+class ScriptedCrew:
+    """Workers that take a second for a turn.
+
+    Args:
+        num_workers: at a time.
+        faults: clip id and stage to the faults of its tries, in order; the last one repeats.
+    """
+
+    def __init__(self, num_workers, faults=None, worker=ScriptedWorker):
+        self.num_workers, self.worker = num_workers, worker
+        self.faults = {key: list(value) for key, value in (faults or {}).items()}
+        self.handed, self.written, self.living, self.slots, self.most_held = [], [], [], [], 0
+        self.tried = defaultdict(list)
+        self.now, self.jump = 0.0, {}
+
+    def fault(self, clip, stage):
+        left = self.faults.get((clip.clip_id, stage), [None])
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    def start(self, slot):
+        assert slot not in [worker.slot for worker in self.living]
+        self.slots.append(slot)
+        self.living.append(self.worker(self, slot))
+        assert len(self.living) <= self.num_workers
+        return self.living[-1]
+
+    def wait(self, seconds):
+        self.now += self.jump.pop(int(self.now), seconds)
+
+    def close(self):
+        self.living = []
+
+
+def run(names, crew, *, timeout=0.0, reported=None):
+    """Return what became of each clip."""
+    clips = [Clip(name, Path(name)) for name in names]
+    found = {}
+    reported = [] if reported is None else reported
+
+    def note(name, what):
+        assert name not in found
+        found[name] = what
+
+    bugs = run_clips(
+        clips,
+        crew,
+        clip_timeout_seconds=timeout,
+        recorded=lambda clip: Done(clip.clip_id, "ok") if clip.clip_id in crew.written else None,
+        on_done=lambda done: note(done.clip_id, done.status),
+        on_failed=lambda clip, reason: note(clip.clip_id, reason),
+        on_note=reported.append,
+        clock=lambda: crew.now,
+    )
+    assert not crew.living
+    assert len(crew.written) == len(set(crew.written))
+    return found, bugs
+
+
+def test_clips_are_handed_out_in_order_two_a_worker():
+    crew = ScriptedCrew(2)
+    names = [str(number) for number in range(9)]
+    reported = []
+    found, bugs = run(names, crew, reported=reported)
+    assert found == dict.fromkeys(names, "ok")
+    assert [name for _, name in crew.handed] == names
+    assert crew.most_held == 2
+    assert crew.slots == [0, 1]
+    assert reported == ["a note"]
+    assert not bugs.clip_ids
+
+
+def test_no_more_workers_than_clips():
+    crew = ScriptedCrew(8)
+    run(["a", "b"], crew)
+    assert crew.slots == [0, 1]
+
+
+@pytest.mark.parametrize("stage", [READING, DETECTING])
+def test_of_two_suspects_only_the_guilty_one_has_failed(stage):
+    crew = ScriptedCrew(1, {("c", stage): [CRASHED]})
+    found, _ = run("abcdef", crew)
+    assert found.pop("c") == f"its worker ended twice by CRASHED while {stage}, the second time with no other clip"
+    assert found == dict.fromkeys("abdef", "ok")
+    assert len(crew.tried["c"]) == 2
+    assert crew.tried["c"][1] == ["c"]
+
+
+def test_a_clip_that_breaks_its_worker_once_is_done_at_the_second_try():
+    found, _ = run("abcd", ScriptedCrew(2, {("b", READING): [CRASHED, None]}))
+    assert found == dict.fromkeys("abcd", "ok")
+
+
+def test_a_clip_that_its_worker_had_not_touched_is_no_suspect():
+    crew = ScriptedCrew(1, {("a", READING): [CRASHED, None]})
+    run("ab", crew)
+    assert crew.tried["a"][0] == ["a", "b"]
+    # "a" is done alone; "b" is not, it may have company.
+    assert [name for _, name in crew.handed] == ["a", "b", "a", "b"]
+    assert crew.most_held == 2
+
+
+def test_after_a_kill_clips_are_tried_again_when_nothing_else_runs():
+    crew = ScriptedCrew(2, {("a", DETECTING): [KILLED]})
+    found, _ = run("abcdefgh", crew)
+    assert "killed twice (KILLED), the second time with nothing else running" in found.pop("a")
+    assert found == dict.fromkeys("bcdefgh", "ok")
+    assert crew.handed[-1][1] in "ab"
+    assert crew.tried["a"] == [["a", "b"], ["a"]] or crew.tried["a"] == [["a"], ["a"]]
+
+
+def test_memory_that_another_clip_took_is_not_held_against_a_clip():
+    crew = ScriptedCrew(2, {("a", DETECTING): [KILLED, None], ("b", DETECTING): [CRASHED, KILLED, None]})
+    assert run("abcdef", crew)[0] == dict.fromkeys("abcdef", "ok")
+
+
+def test_clips_lost_with_their_machine_are_done_again_without_blame_but_not_for_ever():
+    crew = ScriptedCrew(1, {("a", READING): [LOST, LOST, None]})
+    assert run("abc", crew)[0] == dict.fromkeys("abc", "ok")
+    crew = ScriptedCrew(1, {("a", READING): [LOST]})
+    found, _ = run("abc", crew)
+    assert "ended twice by LOST" in found.pop("a")
+    assert found == dict.fromkeys("bc", "ok")
+
+
+@pytest.mark.parametrize("stage", [READING, DETECTING])
+def test_a_clip_that_takes_too_long_has_failed_and_its_neighbour_is_done(stage):
+    crew = ScriptedCrew(1, {("b", stage): ["hang"]})
+    found, _ = run("abcd", crew, timeout=10)
+    assert found.pop("b") == f"{stage} took longer than 10 s (--clip-timeout)"
+    assert found == dict.fromkeys("acd", "ok")
+    assert 10 < crew.now < 20
+
+
+def test_without_a_limit_a_clip_may_take_for_ever():
+    crew = ScriptedCrew(1, {("b", READING): ["hang"] * 5000 + [None]})
+    assert run("abc", crew)[0] == dict.fromkeys("abc", "ok")
+    assert crew.now > 2000
+
+
+def test_time_in_which_we_were_stopped_counts_against_no_clip():
+    crew = ScriptedCrew(1, {("b", READING): ["hang"] * 8 + [None]})
+    crew.jump = {3: 5000.0}
+    assert run("abc", crew, timeout=10)[0] == dict.fromkeys("abc", "ok")
+
+
+def test_a_bug_costs_its_clip_and_is_handed_on():
+    found, bugs = run("abcd", ScriptedCrew(2, {("b", READING): ["bug"], ("c", DETECTING): ["bug"]}))
+    assert found == dict.fromkeys("ad", "ok")
+    assert sorted(bugs.clip_ids) == ["b", "c"]
+    assert bugs.first_traceback == "Traceback of it"
+
+
+def test_a_full_disk_stops_the_run():
+    crew = ScriptedCrew(2, {("b", DETECTING): ["full"]})
+    with pytest.raises(TfdfdError, match="no space left"):
+        run("abcd", crew)
+    assert not crew.living
+
+
+def test_what_was_written_but_not_said_is_not_done_again():
+    crew = ScriptedCrew(1, {("b", DETECTING): ["unsaid"]})
+    assert run("abcd", crew)[0] == dict.fromkeys("abcd", "ok")
+    assert crew.written.count("b") == 1
+
+
+def test_where_every_clip_breaks_its_worker_it_is_not_the_clips():
+    names = [f"clip {number}" for number in range(100)]
+    found = {}
+    with pytest.raises(TfdfdError, match=f"{MAX_FAULTS} faults in a row") as error:
+        found, _ = run(names, ScriptedCrew(2, {(name, READING): [CRASHED] for name in names}))
+    assert "last words" in str(error.value)
+    assert not found
+
+
+def test_a_few_clips_that_all_break_their_worker_have_failed():
+    found, _ = run("abc", ScriptedCrew(2, {(name, READING): [CRASHED] for name in "abc"}))
+    assert ["ended twice" in found[name] for name in "abc"] == [True] * 3
+
+
+def test_bad_clips_among_good_ones_never_stop_the_run():
+    names = [str(number) for number in range(200)]
+    faults = {(name, READING): [CRASHED] for name in names[::2]}
+    found, _ = run(names, ScriptedCrew(3, faults))
+    assert [found[name] == "ok" for name in names] == [False, True] * 100
+
+
+class StillbornWorker(ScriptedWorker):
+    """Ends before it is ready."""
+
+    def events(self):
+        return [] if self.has_ended else self._end([], CRASHED)
+
+
+class SleepyWorker(ScriptedWorker):
+    """Is never ready."""
+
+    def events(self):
+        return self._end([], KILLED) if self.is_killed and not self.has_ended else []
+
+
+def test_workers_that_cannot_start_stop_the_run():
+    crew = ScriptedCrew(1, worker=StillbornWorker)
+    with pytest.raises(
+        TfdfdError, match=r"3 workers in a row ended before they were ready, the last by CRASHED"
+    ) as error:
+        run("abc", crew)
+    assert "last words" in str(error.value)
+    assert crew.slots == [0, 0, 0]
+
+
+def test_workers_that_are_never_ready_stop_the_run():
+    crew = ScriptedCrew(2, worker=SleepyWorker)
+    with pytest.raises(TfdfdError, match=f"not ready after {START_SECONDS:.0f} s"):
+        run("abc", crew)
