@@ -2,9 +2,12 @@
 weights."""
 
 import hashlib
+import os
 import random
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +40,7 @@ def kill_when(has_moved, moments, *arguments, cwd):
         cwd: where it runs.
 
     Returns:
-        Whether it was still running.
+        Whether it was still running. No process that it had started is left.
     """
     process = subprocess.Popen(
         command(*arguments), cwd=cwd, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -46,9 +49,28 @@ def kill_when(has_moved, moments, *arguments, cwd):
         time.sleep(0.02)
     time.sleep(moments.uniform(0, 0.2))
     was_running = process.poll() is None
+    started = children_of(process.pid)
     process.kill()
     process.wait()
+    deadline = time.monotonic() + 10
+    while any(map(is_running, started)):
+        assert time.monotonic() < deadline, f"{started} outlived {process.pid}"
+        time.sleep(0.02)
     return was_running
+
+
+def children_of(process_id):
+    try:
+        return [int(child) for child in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def is_running(process_id):
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +103,31 @@ def test_prepare_ends_with_the_same_store(clips, undisturbed, tmp_path, num_kill
     assert not (tmp_path / "store/clips.parquet").exists()
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
+    assert contents(tmp_path / "store") == contents(undisturbed / "store")
+
+
+def test_killing_workers_ends_with_the_same_store(clips, undisturbed, tmp_path):
+    arguments = ("tfdfd", "prepare", "--data", clips, "--store", "store", "--crop-size", "72", "--workers", "2")
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    killed = set()
+    while process.poll() is None and len(killed) < 2:
+        if len(list(tmp_path.glob("store/records/*/*.json"))) > len(killed):
+            for worker in set(children_of(process.pid)) - killed:
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+        time.sleep(0.02)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert len(killed) >= 2
+    assert "tried again when the others are done" in said
+    assert not any(map(is_running, killed))
     assert contents(tmp_path / "store") == contents(undisturbed / "store")
 
 

@@ -114,6 +114,14 @@ def test_options_that_a_path_cannot_honour_are_errors(capfd, tmp_path):
     (faces / "faces.csv").write_text("path,clip_id,label\na.jpg,a,REAL\n")
     assert "--places" in said(capfd, ["--data", str(faces), "--places", "5"])
     assert "--crop-margin" in said(capfd, ["--data", str(faces), "--crop-margin", "nan"])
+    assert "--workers" in said(capfd, ["--data", str(faces), "--workers", "2"])
+    assert "--clip-timeout" in said(capfd, ["--data", str(faces), "--clip-timeout", "9"])
+
+
+def test_numbers_of_workers_and_seconds_that_make_no_sense(capfd, tmp_path):
+    clips = dfdc(tmp_path / "clips", json.dumps({"a.mp4": {"label": "REAL"}}))
+    assert "--workers must be at least 1, got 0" in said(capfd, ["--data", clips, "--workers", "0"])
+    assert "--clip-timeout must be 0 (no limit) or more" in said(capfd, ["--data", clips, "--clip-timeout", "nan"])
 
 
 def test_one_crop_of_another_size_does_not_spoil_the_store(tmp_path):

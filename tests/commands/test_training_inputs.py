@@ -7,10 +7,14 @@ import pytest
 import tensorflow as tf
 
 from tests.stores import NUM_PLACES, new_store, ok_clip, track_of, write_clips
+from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import make_console
-from tfdfd.commands.training_inputs import store_sources
+from tfdfd.commands.train import make_parser
+from tfdfd.commands.training_inputs import store_alone, store_sources, stream_sources
+from tfdfd.data.manifest import COLUMNS, Manifest
 from tfdfd.data.splits import Split
 from tfdfd.data.tracks import scoring_rows, training_table
+from tfdfd.faces.config import ExtractionConfig
 from tfdfd.training.config import TrainConfig
 
 CLIPS = pd.DataFrame(
@@ -57,3 +61,25 @@ def test_the_main_person_is_the_default():
     assert TrainConfig().tracks == "main"
     with pytest.raises(ValueError, match=r"tracks must be one of \['all', 'main'\], got 'first'"):
         TrainConfig(tracks="first")
+
+
+@pytest.mark.parametrize("flag", [("--workers", "2"), ("--clip-timeout", "60")])
+def test_flags_of_workers_where_none_work_are_errors(store, tmp_path, monkeypatch, flag):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFDFD_DATA", raising=False)
+    store.write_manifest(CLIPS)
+    arguments = make_parser().parse_args(["--store", str(store.folder), *flag])
+    with pytest.raises(TfdfdError, match="--workers or --clip-timeout needs the clips"):
+        store_alone(arguments, ExtractionConfig(), make_console())
+    manifest = Manifest(table=CLIPS.reindex(columns=COLUMNS, fill_value=""), layout="csv", root=tmp_path)
+    arguments = make_parser().parse_args(["--stream", *flag])
+    with pytest.raises(TfdfdError, match="--stream cannot honour --workers or --clip-timeout"):
+        stream_sources(
+            manifest,
+            Split(CLIPS, "by hand"),
+            arguments,
+            ExtractionConfig(),
+            TrainConfig(),
+            tf.distribute.get_strategy(),
+            make_console(),
+        )

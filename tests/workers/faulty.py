@@ -30,7 +30,7 @@ COMMAND = [sys.executable, "-c", "from tests.workers.faulty import main; main()"
 
 def note(line):
     with open(os.environ["FAULTS_JOURNAL"], "a") as file:
-        file.write(f"{line} {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')}\n")
+        file.write(f"{line} {os.getpid()}\n")
 
 
 def tries(name):
@@ -72,7 +72,7 @@ class BlindDetector:
 
 
 def make_parts(config, share):
-    note(f"start threads={share.num_threads}")
+    note(f"start threads={share.num_threads},gpu={os.environ.get('CUDA_VISIBLE_DEVICES', '')}")
     fault = os.environ.get("FAULTS_START", "")
     if fault == "crash":
         print("libbroken.so: cannot open shared object file", file=sys.stderr)
@@ -113,4 +113,5 @@ def command_environment(folder, **more):
 
 def main():
     extracting.make_parts = make_parts
+    extracting.visible_gpus = lambda: tuple(filter(None, os.environ.get("FAULTS_GPUS", "").split(",")))
     sys.exit(run_command(prepare.main, sys.argv[1:]))

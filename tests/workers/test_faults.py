@@ -200,12 +200,27 @@ def test_ctrl_c_ends_all_with_one_message(tmp_path):
     assert_others_are_done_once(tmp_path, names, set())
 
 
-def test_workers_share_cores_and_gpus(tmp_path):
-    names = [f"slow{number}" for number in range(8)]
-    status, said = prepare(tmp_path, names, "--workers", 2)
+def starts(folder):
+    return sorted(words[1] for words in journal(folder) if words[0] == "start")
+
+
+def threads(num_workers):
+    return f"threads={max(1, len(os.sched_getaffinity(0)) // num_workers)}"
+
+
+def test_workers_share_the_cores(tmp_path):
+    status, said = prepare(tmp_path, [f"slow{number}" for number in range(8)], "--workers", 2)
     assert status == 0, said
-    starts = [words for words in journal(tmp_path) if words[0] == "start"]
-    assert len(starts) == 2
-    assert {words[1] for words in starts} == {f"threads={max(1, len(os.sched_getaffinity(0)) // 2)}"}
-    assert {words[2] for words in journal(tmp_path) if words[0] == "wrote"} == {words[2] for words in starts}
+    assert starts(tmp_path) == [f"{threads(2)},gpu="] * 2
+    assert {words[2] for words in journal(tmp_path) if words[0] == "wrote"} == {
+        words[2] for words in journal(tmp_path) if words[0] == "start"
+    }
     assert said.count("frames are scripted") == 1
+
+
+@pytest.mark.parametrize(("flags", "gpus"), [((), ["2", "5"]), (("--workers", 3), ["2", "2", "5"])])
+def test_workers_share_the_gpus(tmp_path, flags, gpus):
+    names = [f"slow{number}" for number in range(3)]
+    status, said = prepare(tmp_path, names, *flags, FAULTS_GPUS="2,5", CUDA_VISIBLE_DEVICES="2,5")
+    assert status == 0, said
+    assert starts(tmp_path) == [f"{threads(len(gpus))},gpu={gpu}" for gpu in gpus]

@@ -84,7 +84,7 @@ def prepare_store(
     from tfdfd.data.store import FILE_IS_GONE, FaceStore
     from tfdfd.extraction import clips_to_do, extraction_fingerprint
 
-    _refuse_what_is_not_honoured(manifest, config, crop_margin)
+    _refuse_what_is_not_honoured(manifest, config, workers, crop_margin)
     if manifest.is_faces:
         fingerprint = ready_crops_fingerprint(manifest, crop_margin, provenance(manifest.root))
         num_places = 1
@@ -144,11 +144,18 @@ def prepare_store(
     return store
 
 
-def _refuse_what_is_not_honoured(manifest: Manifest, config: ExtractionConfig, crop_margin: float | None) -> None:
+def _refuse_what_is_not_honoured(
+    manifest: Manifest, config: ExtractionConfig, workers: WorkerConfig, crop_margin: float | None
+) -> None:
     if manifest.is_faces and config != ExtractionConfig():
         raise TfdfdError(
             "ready-made crops are taken as they are: --places, --crop-size, --margin, --min-face-share, "
             "--alignment and --detect-every change nothing there, leave them out"
+        )
+    if manifest.is_faces and workers != WorkerConfig():
+        raise TfdfdError(
+            "ready-made crops are copied without workers: --workers and --clip-timeout change nothing there, leave "
+            "them out"
         )
     if crop_margin is not None and not manifest.is_faces:
         raise TfdfdError("--crop-margin says how ready-made crops were cut, and these are clips: use --margin")

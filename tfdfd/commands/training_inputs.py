@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
+from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.inputs import has_gpu, make_datasets, make_frame_source, names_data, provenance
 from tfdfd.data.manifest import Manifest, clips_in
 from tfdfd.data.splits import TRAIN, VAL, Split
@@ -33,7 +34,11 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
         return None
     from tfdfd.data.store import FaceStore
 
-    for flag, value in (("--retry-failed", arguments.retry_failed), ("--crop-margin", arguments.crop_margin)):
+    for flag, value in (
+        ("--retry-failed", arguments.retry_failed),
+        ("--crop-margin", arguments.crop_margin),
+        ("--workers or --clip-timeout", worker_config(arguments) != WorkerConfig()),
+    ):
         if value:
             raise TfdfdError(f"{flag} needs the clips, and only a store is given: add --data, or leave it out")
     store = FaceStore.open(Path(arguments.store))
@@ -124,6 +129,7 @@ def stream_sources(
         (f"--input {arguments.input}", arguments.input != "auto"),
         ("--accept-mismatch", arguments.accept_mismatch),
         ("--crop-margin", arguments.crop_margin is not None),
+        ("--workers or --clip-timeout", worker_config(arguments) != WorkerConfig()),
         ("--steps-per-epoch", config.steps_per_epoch),
     ):
         if value:
