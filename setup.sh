@@ -22,12 +22,12 @@ fail() {
 }
 
 demo=yes
-extras=dev
+extras=dev,ray
 tensorflow=tensorflow
 for argument in "$@"; do
     case "$argument" in
         --no-demo) demo=no ;;
-        --gpu) extras=dev,gpu tensorflow='tensorflow[and-cuda]' ;;
+        --gpu) extras=dev,ray,gpu tensorflow='tensorflow[and-cuda]' ;;
         -h | --help) usage && exit 0 ;;
         *) usage >&2 && fail "unknown option $argument" ;;
     esac
@@ -56,7 +56,7 @@ if [[ "$(uname -sm)" == "Linux x86_64" ]]; then
     has_dali=yes
     command -v g++ >/dev/null || fail "g++ is missing; DALI's TensorFlow plugin is compiled on this machine.
   Install it (Debian, Ubuntu: sudo apt-get install g++; Fedora: sudo dnf install gcc-c++) and run this again."
-elif [[ "$extras" == dev,gpu ]]; then
+elif [[ "$extras" == *gpu* ]]; then
     fail "--gpu is for x86-64 Linux; this is $(uname -sm). Run bash setup.sh without it."
 else
     echo "No DALI for $(uname -sm): the tf.data input path takes its place (slower, same values)."

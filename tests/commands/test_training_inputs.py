@@ -63,17 +63,17 @@ def test_the_main_person_is_the_default():
         TrainConfig(tracks="first")
 
 
-@pytest.mark.parametrize("flag", [("--workers", "2"), ("--clip-timeout", "60")])
+@pytest.mark.parametrize("flag", [("--workers", "2"), ("--clip-timeout", "60"), ("--ray", "auto")])
 def test_flags_of_workers_where_none_work_are_errors(store, tmp_path, monkeypatch, flag):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TFDFD_DATA", raising=False)
     store.write_manifest(CLIPS)
     arguments = make_parser().parse_args(["--store", str(store.folder), *flag])
-    with pytest.raises(TfdfdError, match="--workers or --clip-timeout needs the clips"):
+    with pytest.raises(TfdfdError, match="--workers, --clip-timeout or --ray needs the clips"):
         store_alone(arguments, ExtractionConfig(), make_console())
     manifest = Manifest(table=CLIPS.reindex(columns=COLUMNS, fill_value=""), layout="csv", root=tmp_path)
     arguments = make_parser().parse_args(["--stream", *flag])
-    with pytest.raises(TfdfdError, match="--stream cannot honour --workers or --clip-timeout"):
+    with pytest.raises(TfdfdError, match="--stream cannot honour --workers, --clip-timeout or --ray"):
         stream_sources(
             manifest,
             Split(CLIPS, "by hand"),

@@ -86,6 +86,7 @@ def make_parts(config, share):
     def noted(store, faces, *, source_bytes):
         write(store, faces, source_bytes=source_bytes)
         note(f"wrote {faces.clip_id}")
+        note(f"into {store.folder.name}")
         if "unsaid" in faces.clip_id:
             os.kill(os.getpid(), signal.SIGKILL)
 

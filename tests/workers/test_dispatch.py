@@ -111,7 +111,7 @@ class ScriptedCrew:
         assert slot not in [worker.slot for worker in self.living]
         self.slots.append(slot)
         self.living.append(self.worker(self, slot))
-        assert len(self.living) <= self.num_workers
+        assert len(self.living) <= self.num_workers, "more workers than may run"
         return self.living[-1]
 
     def wait(self, seconds):
@@ -302,3 +302,43 @@ def test_workers_that_are_never_ready_stop_the_run():
     crew = ScriptedCrew(2, worker=SleepyWorker)
     with pytest.raises(TfdfdError, match=f"not ready after {START_SECONDS:.0f} s"):
         run("abc", crew)
+
+
+class LostAtFirst(ScriptedWorker):
+    """Goes with its machine before it is ready, as the crew's first workers do."""
+
+    def events(self):
+        if len(self.crew.slots) <= 5 and not self.has_ended:
+            return self._end([], LOST)
+        return super().events()
+
+
+def test_machines_that_are_lost_before_their_workers_are_ready_do_not_stop_the_run():
+    assert run("abc", ScriptedCrew(1, worker=LostAtFirst))[0] == dict.fromkeys("abc", "ok")
+
+
+def test_as_machines_come_and_go_workers_are_started_or_not():
+    crew = ScriptedCrew(1)
+    seen = []
+
+    def wait(seconds):
+        ScriptedCrew.wait(crew, seconds)
+        seen.append(len(crew.living))
+        crew.num_workers = 3 if crew.now > 3 else 1
+        if crew.now == 5:
+            crew.living[0].kill()
+            crew.living[1].kill()
+        if crew.now >= 5:
+            crew.num_workers = 1
+
+    crew.wait = wait
+    names = [str(number) for number in range(30)]
+    assert run(names, crew)[0] == dict.fromkeys(names, "ok")
+    assert max(seen) == 3
+    assert seen[0] == seen[-1] == 1
+
+
+def test_without_any_machine_clips_wait():
+    crew = ScriptedCrew(0)
+    crew.wait = lambda seconds: setattr(crew, "num_workers", 1)
+    assert run("abc", crew)[0] == dict.fromkeys("abc", "ok")

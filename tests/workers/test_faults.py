@@ -29,8 +29,13 @@ def arguments(folder, *more):
 
 
 def prepare(folder, names, *more, **environment):
-    """Run the command to its end; return its exit status and what it printed."""
+    """Make clips and run the command to its end; return its exit status and what it printed."""
     make_clips(folder / "clips", names)
+    return prepare_again(folder, *more, **environment)
+
+
+def prepare_again(folder, *more, **environment):
+    """Run the command on the clips that are there."""
     done = subprocess.run(
         arguments(folder, *more),
         env=command_environment(folder, **environment),
@@ -71,8 +76,8 @@ def is_running(process_id):
         return False
 
 
-def assert_none_left(folder):
-    deadline = time.monotonic() + 5
+def assert_none_left(folder, *, seconds=5):
+    deadline = time.monotonic() + seconds
     while any(is_running(worker) for worker in workers_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [worker for worker in workers_of(folder) if is_running(worker)]
@@ -169,7 +174,7 @@ def started(folder, names, *more):
         start_new_session=True,
     )
     deadline = time.monotonic() + SECONDS
-    while not list(folder.glob("store/records/*/*.json")):
+    while not list(folder.glob("store/**/records/*/*.json")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import dataclasses
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,14 +20,12 @@ from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.workers.events import Done
-from tfdfd.workers.job import ExtractionJob, Parts, Share
+from tfdfd.workers.job import CORES_PER_WORKER, MEMORY_PER_WORKER, ExtractionJob, Parts, Share
 from tfdfd.workers.pool import Bugs, run_clips
 from tfdfd.workers.processes import ProcessCrew
 
-CORES_PER_WORKER = 2
-"""What one worker keeps busy: a clip is decoded while the faces of another are found."""
-MEMORY_PER_WORKER = 2 * 2**30
-"""Bytes that a worker may come to need on 1080p clips, with room for larger ones; it takes about half."""
+if TYPE_CHECKING:
+    from tfdfd.workers.ray_cluster import RayCrew
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,16 @@ class WorkerConfig:
     """Processes at a time; None for as many as the machine feeds."""
     clip_timeout: float = 600.0
     """Seconds for reading a clip, and as many for finding its faces; 0 for no limit."""
+    ray: str = ""
+    """Address of the Ray cluster whose machines extract; empty for this machine alone."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise TfdfdError(f"--workers must be at least 1, got {self.workers}")
         if not self.clip_timeout >= 0:
             raise TfdfdError(f"--clip-timeout must be 0 (no limit) or more seconds, got {self.clip_timeout}")
+        if self.ray and importlib.util.find_spec("ray") is None:
+            raise TfdfdError("--ray needs the package ray, of one version on all machines: pip install -e '.[ray]'")
 
 
 def add_worker_flags(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +66,13 @@ def add_worker_flags(parser: argparse.ArgumentParser) -> None:
         help="longest that reading a clip, or finding its faces, may take before it is recorded as failed; 0 for no "
         "limit (default: %(default)g)",
     )
+    group.add_argument(
+        "--ray",
+        default="",
+        metavar="ADDRESS",
+        help="extract on the machines of a Ray cluster: HOST:6379 of its head, or auto for the one that this machine "
+        "is part of; --workers then limits their number on all machines together (default: as many as these feed)",
+    )
 
 
 def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
@@ -69,7 +81,7 @@ def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
     Raises:
         TfdfdError: if a value is not allowed.
     """
-    return WorkerConfig(arguments.workers, arguments.clip_timeout)
+    return WorkerConfig(arguments.workers, arguments.clip_timeout, arguments.ray)
 
 
 def make_parts(config: ExtractionConfig, share: Share) -> Parts:
@@ -115,33 +127,54 @@ def extract_in_workers(
     Raises:
         TfdfdError: if the run cannot go on; clips that are done are kept.
     """
-    gpus = visible_gpus()
-    num_workers = workers.workers or default_workers(num_gpus=len(gpus))
-    num_workers = min(num_workers, len(clips))
-    share = Share(num_threads=max(1, num_cores() // num_workers))
-    folders = ClipFolders.of(clips)
-    job = ExtractionJob(store.folder.absolute(), store.fingerprint, config, make_parts, share, folders)
+
+    def say(note: str) -> None:
+        console.print(note, style="yellow")
 
     def recorded(clip: Clip) -> Done | None:
-        # A failed clip has a record from before where it is tried again.
-        if not store.holds(clip.clip_id, source_bytes=source_bytes(clip.path), retry_failed=True):
-            return None
-        record = store.record(clip.clip_id)
-        return Done(clip.clip_id, record["status"], record["reason"], tuple(record["warnings"])) if record else None
+        size = source_bytes(clip.path)
+        for part in (store, *store.shards()):
+            # A failed clip has a record from before where it is tried again.
+            if part.holds(clip.clip_id, source_bytes=size, retry_failed=True) and (record := part.record(clip.clip_id)):
+                return Done(clip.clip_id, record["status"], record["reason"], tuple(record["warnings"]))
+        return None
 
     def on_failed(clip: Clip, reason: str) -> None:
         store.write(ClipFaces(clip.clip_id, FAILED, reason), source_bytes=source_bytes(clip.path))
         on_clip(Done(clip.clip_id, FAILED, reason))
 
+    job = ExtractionJob(
+        store.folder.absolute(), store.fingerprint, config, make_parts, Share(num_cores()), ClipFolders.of(clips)
+    )
+    if workers.ray:
+        crew = _ray_crew(job, workers, say)
+        # What they write must not give way to what the store has of these clips from before.
+        store.forget(clip.clip_id for clip in clips)
+    else:
+        crew = _process_crew(job, workers, len(clips))
     return run_clips(
         clips,
-        ProcessCrew(job, num_workers=num_workers, gpus=gpus),
+        crew,
         clip_timeout_seconds=workers.clip_timeout,
         recorded=recorded,
         on_done=on_clip,
         on_failed=on_failed,
-        on_note=lambda note: console.print(note, style="yellow"),
+        on_note=say,
     )
+
+
+def _process_crew(job: ExtractionJob, workers: WorkerConfig, num_clips: int) -> ProcessCrew:
+    gpus = visible_gpus()
+    num_workers = min(workers.workers or default_workers(num_gpus=len(gpus)), num_clips)
+    share = Share(num_threads=max(1, num_cores() // num_workers))
+    return ProcessCrew(dataclasses.replace(job, share=share), num_workers=num_workers, gpus=gpus)
+
+
+def _ray_crew(job: ExtractionJob, workers: WorkerConfig, say: Callable[[str], None]) -> RayCrew:
+    from tfdfd.workers.ray_cluster import RayCrew, connect  # takes a second to import, and may not be installed
+
+    connect(workers.ray)
+    return RayCrew(job, max_workers=workers.workers, say=say)
 
 
 def default_workers(*, num_gpus: int) -> int:

@@ -37,7 +37,7 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
     for flag, value in (
         ("--retry-failed", arguments.retry_failed),
         ("--crop-margin", arguments.crop_margin),
-        ("--workers or --clip-timeout", worker_config(arguments) != WorkerConfig()),
+        ("--workers, --clip-timeout or --ray", worker_config(arguments) != WorkerConfig()),
     ):
         if value:
             raise TfdfdError(f"{flag} needs the clips, and only a store is given: add --data, or leave it out")
@@ -129,7 +129,7 @@ def stream_sources(
         (f"--input {arguments.input}", arguments.input != "auto"),
         ("--accept-mismatch", arguments.accept_mismatch),
         ("--crop-margin", arguments.crop_margin is not None),
-        ("--workers or --clip-timeout", worker_config(arguments) != WorkerConfig()),
+        ("--workers, --clip-timeout or --ray", worker_config(arguments) != WorkerConfig()),
         ("--steps-per-epoch", config.steps_per_epoch),
     ):
         if value:

@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import count, islice
 
 from tfdfd.clip import Clip, TfdfdError
 from tfdfd.workers.events import DETECTING, KILLED, LOST, WAITING, Began, Bug, Done, Ended, Event, Note, Ready, Refused
@@ -68,7 +69,6 @@ class Dispatcher:
 
     Args:
         clips: what to do, in order.
-        num_workers: workers at a time, at least 1.
         clip_timeout_seconds: limit for each stage of a clip, 0 for none.
         recorded: returns what the store holds of a clip by this run, None if nothing: a worker may die between
             writing a clip and saying so.
@@ -78,7 +78,6 @@ class Dispatcher:
         self,
         clips: Iterable[Clip],
         *,
-        num_workers: int,
         clip_timeout_seconds: float,
         recorded: Callable[[Clip], Done | None],
     ) -> None:
@@ -86,7 +85,6 @@ class Dispatcher:
         self._suspects: deque[Clip] = deque()
         self._killed: deque[Clip] = deque()
         self._workers: dict[int, _Worker] = {}
-        self._num_workers = num_workers
         self._timeout = clip_timeout_seconds or math.inf
         self._recorded = recorded
         self._lost: dict[str, int] = {}
@@ -107,13 +105,17 @@ class Dispatcher:
         """Whether every clip has been dealt with."""
         return not (self._todo or self._suspects or self._killed or any(w.held for w in self._workers.values()))
 
-    def vacant_slots(self) -> list[int]:
-        """Return the slots in which a worker should be started now: no more than there are clips for."""
+    def vacant_slots(self, num_workers: int) -> list[int]:
+        """Return the slots in which a worker should be started now: no more than there are clips for.
+
+        Args:
+            num_workers: workers that may run at a time now; machines may come and go.
+        """
         busy = sum(bool(worker.held) for worker in self._workers.values())
         waiting = len(self._todo) + len(self._suspects)
-        wanted = min(self._num_workers, busy + waiting) or min(1, len(self._killed))
-        free = [slot for slot in range(self._num_workers) if slot not in self._workers]
-        return free[: max(0, wanted - len(self._workers))]
+        wanted = min(num_workers, busy + waiting) or min(1, num_workers, len(self._killed))
+        free = (slot for slot in count() if slot not in self._workers)
+        return list(islice(free, max(0, wanted - len(self._workers))))
 
     def started(self, slot: int, now: float) -> None:
         """Note that a worker was started."""
@@ -226,6 +228,8 @@ class Dispatcher:
         if worker.is_dismissed:
             return
         if not worker.is_ready:
+            if ended.how == LOST:
+                return
             self._starts += 1
             reason = worker.overdue or ended.reason
             if self._starts >= MAX_STARTS:

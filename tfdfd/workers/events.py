@@ -104,14 +104,18 @@ class Crew(Protocol):
 
     @property
     def num_workers(self) -> int:
-        """Workers that may run at a time, at least 1."""
+        """Workers that may run at a time now; as machines come and go it changes.
+
+        Raises:
+            TfdfdError: if none may, and none is to be expected.
+        """
         ...
 
     def start(self, slot: int) -> Worker:
         """Start a worker.
 
         Args:
-            slot: its place, in [0, num_workers), which no other living worker has.
+            slot: its number, which no other living worker has.
         """
         ...
 

@@ -19,6 +19,10 @@ from tfdfd.extraction import Detector, FrameSource, faces_of_read, read_clip
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.workers.events import DETECTING, READING, WAITING, Began, Bug, Done, Event, Note, Ready, Refused
 
+CORES_PER_WORKER = 2
+"""What one worker keeps busy: a clip is decoded while the faces of another are found."""
+MEMORY_PER_WORKER = 2 * 2**30
+"""Bytes that a worker may come to need on 1080p clips, with room for larger ones; it takes about half."""
 _MAX_TRACEBACK = 8000
 """Characters that travel to the parent; the end says what happened."""
 

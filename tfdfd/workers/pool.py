@@ -52,16 +52,14 @@ def run_clips(
     Raises:
         TfdfdError: if no worker can go on, e.g. the disk is full or TensorFlow cannot be imported.
     """
-    dispatcher = Dispatcher(
-        clips, num_workers=crew.num_workers, clip_timeout_seconds=clip_timeout_seconds, recorded=recorded
-    )
+    dispatcher = Dispatcher(clips, clip_timeout_seconds=clip_timeout_seconds, recorded=recorded)
     workers: dict[int, Worker] = {}
     before = clock()
     try:
         while not dispatcher.is_over:
             for slot in dispatcher.surplus_slots():
                 workers[slot].kill()
-            for slot in dispatcher.vacant_slots():
+            for slot in dispatcher.vacant_slots(crew.num_workers):
                 workers[slot] = crew.start(slot)
                 dispatcher.started(slot, clock())
             for slot, worker in workers.items():

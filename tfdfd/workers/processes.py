@@ -60,11 +60,9 @@ class ProcessCrew:
 
     def start(self, slot: int) -> ProcessWorker:
         """Start a process; it imports and warms up in its own time."""
-        environment = {**_ENVIRONMENT, **os.environ}
-        if self._gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+        more = {"CUDA_VISIBLE_DEVICES": self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         self._living = [worker for worker in self._living if worker.is_alive]
-        self._living.append(ProcessWorker(self._job, environment))
+        self._living.append(ProcessWorker(self._job, more))
         return self._living[-1]
 
     def wait(self, seconds: float) -> None:
@@ -81,7 +79,12 @@ class ProcessCrew:
 
 
 class ProcessWorker:
-    """A process that does clips; what it prints is kept back from the terminal, the end of it for error messages."""
+    """A process that does clips; what it prints is kept back from the terminal, the end of it for error messages.
+
+    Args:
+        job: what it does.
+        environment: variables that it has beside or instead of those of this process.
+    """
 
     def __init__(self, job: ExtractionJob, environment: Mapping[str, str]) -> None:
         ours, theirs = connections.Pipe()
@@ -93,7 +96,7 @@ class ProcessWorker:
                 stdout=printing,
                 stderr=printing,
                 pass_fds=[theirs.fileno()],
-                env=dict(environment),
+                env={**_ENVIRONMENT, **os.environ, **environment},
             )
         os.close(printing)
         os.set_blocking(reading, False)

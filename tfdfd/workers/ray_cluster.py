@@ -1,0 +1,254 @@
+"""Workers on the machines of a Ray cluster.
+
+An actor stands for each worker: on its machine it starts the very process that `tfdfd.workers.processes` starts here,
+and hands on clips and events. So a fault of a clip looks the same wherever the clip is done, and an actor that is gone
+was killed, or went with its machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from tfdfd.clip import Clip, TfdfdError
+from tfdfd.workers.events import CRASHED, KILLED, LOST, Ended, Event, Note, Refused
+from tfdfd.workers.job import ExtractionJob, Share
+from tfdfd.workers.machines import Machine, machines_of
+from tfdfd.workers.process_host import ProcessHost
+
+_POLL_SECONDS = 1.0
+"""How long an actor waits for an event before it answers that there is none; a clip may be handed over in between."""
+_REFRESH_SECONDS = 2.0
+"""How old the list of machines may be."""
+_PLACING_SECONDS = 30.0
+"""Time after which a person is told that a worker still waits for cores."""
+_NO_MACHINE_SECONDS = 600.0
+"""Time for which a cluster may have no machine that takes a worker: a new one may be on its way."""
+_FAREWELL_SECONDS = 10.0
+_KNOCK_SECONDS = 10.0
+
+
+def connect(address: str) -> None:
+    """Join a Ray cluster as a driver.
+
+    Args:
+        address: of its head, `HOST:6379`; `auto` for the cluster that this machine is part of; `ray://HOST:10001`.
+
+    Raises:
+        TfdfdError: if none answers, or of another version.
+    """
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TfdfdError(
+            f"--ray {address}: no Ray cluster can be joined there ({first}). Start one with `ray start --head`, and "
+            "`ray start --address HEAD:6379` on each other machine, all with the same packages; then give --ray auto "
+            "on one of them"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError where nobody listens: Ray itself tries for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
+
+
+class RayCrew:
+    """Starts workers on the machines of the cluster that this process is connected to, and ends them.
+
+    Each machine writes to its own shard of the store. Machines may come and go.
+
+    Args:
+        job: what they do; the share of the machine and the shard are each machine's.
+        max_workers: workers at a time on all machines together, None for as many as they feed.
+        say: told what a person should know of the cluster.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        job: ExtractionJob,
+        *,
+        max_workers: int | None,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._job = job
+        self._max_workers = max_workers
+        self._say = say
+        self._clock = clock
+        self._living: list[RayWorker] = []
+        self._looked = self._had_some = clock()
+        self._machines = {machine.node_id: machine for machine in machines_of(ray.nodes())}
+        workers = sum(machine.num_workers for machine in self._machines.values())
+        say(f"the Ray cluster has {len(self._machines)} machines for {workers} workers")
+
+    @property
+    def num_workers(self) -> int:
+        """Workers that the machines and --workers allow now.
+
+        Raises:
+            TfdfdError: if there has been no machine for a long time.
+        """
+        now = self._clock()
+        if now - self._looked > _REFRESH_SECONDS:
+            self._look()
+        if self._machines:
+            self._had_some = now
+        elif now - self._had_some > _NO_MACHINE_SECONDS:
+            raise TfdfdError(
+                f"the Ray cluster has had no machine with a CPU to give for {_NO_MACHINE_SECONDS / 60:.0f} minutes: "
+                "start some (`ray status` lists them) and run the same command again; what is done is kept"
+            )
+        places = sum(machine.num_workers for machine in self._machines.values())
+        return places if self._max_workers is None else min(places, self._max_workers)
+
+    def start(self, slot: int) -> RayWorker:
+        """Start a worker on the machine with the most room, which a new one gets first."""
+        self._living = [worker for worker in self._living if worker.is_alive]
+        taken = [worker.machine.node_id for worker in self._living]
+        machine = max(self._machines.values(), key=lambda machine: machine.num_workers - taken.count(machine.node_id))
+        share = Share(num_threads=machine.threads_per_worker)
+        job = dataclasses.replace(self._job, share=share, shard=machine.shard)
+        self._living.append(RayWorker(job, machine, is_there=self._is_there, clock=self._clock))
+        return self._living[-1]
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a worker says something."""
+        asked = [worker.ask() for worker in self._living if worker.is_alive]
+        if asked:
+            ray.wait(asked, timeout=seconds)
+        else:
+            time.sleep(seconds)
+
+    def close(self) -> None:
+        """End all workers; one that writes a clip may finish the file, for a moment."""
+        farewells = [worker.dismiss() for worker in self._living if worker.is_alive]
+        if farewells:
+            ray.wait(farewells, num_returns=len(farewells), timeout=_FAREWELL_SECONDS)
+        for worker in self._living:
+            worker.kill()
+        self._living = []
+
+    def _look(self) -> None:
+        self._looked = self._clock()
+        found = {machine.node_id: machine for machine in machines_of(ray.nodes())}
+        for node_id in self._machines.keys() - found.keys():
+            self._say(f"the machine {self._machines[node_id].name} has left the Ray cluster: others do its clips")
+        for node_id in found.keys() - self._machines.keys():
+            self._say(f"the machine {found[node_id].name} takes part from now on")
+        if self._machines and not found:
+            self._say("the Ray cluster has no machine left with a CPU to give: waiting for one")
+        self._machines = found
+
+    def _is_there(self, machine: Machine) -> bool:
+        self._look()
+        return machine.node_id in self._machines
+
+
+class RayWorker:
+    """A worker on a machine of the cluster.
+
+    Args:
+        job: what it does.
+        machine: where.
+        is_there: whether a machine is still part of the cluster.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self, job: ExtractionJob, machine: Machine, *, is_there: Callable[[Machine], bool], clock: Callable[[], float]
+    ) -> None:
+        self.machine = machine
+        self._is_there, self._clock = is_there, clock
+        where = NodeAffinitySchedulingStrategy(machine.node_id, soft=False)
+        actor = ray.remote(ProcessHost).options(
+            num_cpus=machine.cpus_per_worker,
+            num_gpus=machine.gpus_per_worker,
+            scheduling_strategy=where,
+            max_restarts=0,
+        )
+        self._actor: Any = actor.remote(job)
+        self._answer: Any = None
+        self._asked = clock()
+        self._is_placed = self._is_condemned = self._has_ended = self._has_complained = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not been seen to end."""
+        return not self._has_ended
+
+    def submit(self, clip: Clip) -> None:
+        """Hand over a clip."""
+        self._actor.submit.remote(clip)
+
+    def ask(self) -> Any:
+        """Return a reference that becomes ready when the worker says something, or after a second."""
+        # Only when what it said before was answered: calls are done in their order, so clips go first.
+        if self._answer is None:
+            self._answer = self._actor.events.remote(_POLL_SECONDS)
+        return self._answer
+
+    def events(self) -> list[Event]:
+        """Return what was said since the last call; the last event is Ended."""
+        if self._has_ended:
+            return []
+        if self._is_condemned:
+            return [self._end(Ended(KILLED if self._is_placed else LOST, f"SIGKILL on {self.machine.name}"))]
+        if self._answer is None or not ray.wait([self._answer], timeout=0)[0]:
+            return self._complaint()
+        answer, self._answer = self._answer, None
+        try:
+            heard: list[Event] = ray.get(answer)
+        except RayError as error:
+            return [self._end(self._what_ended(error))]
+        self._is_placed = True
+        return [self._end(event) if isinstance(event, Ended) else self._named(event) for event in heard]
+
+    def dismiss(self) -> Any:
+        """Have the process end by itself; return a reference that is ready once it has."""
+        return self._actor.close.remote()
+
+    def kill(self) -> None:
+        """End the actor, and with it its process, by force."""
+        self._is_condemned = True
+        ray.kill(self._actor)
+
+    def _end(self, ended: Ended) -> Ended:
+        self._has_ended = True
+        ray.kill(self._actor)
+        where = f" on {self.machine.name}"
+        return ended if ended.reason.endswith(where) else dataclasses.replace(ended, reason=f"{ended.reason}{where}")
+
+    def _named(self, event: Event) -> Event:
+        if isinstance(event, Refused):
+            return Refused(f"on the machine {self.machine.name}: {event.message}")
+        return event
+
+    def _what_ended(self, error: RayError) -> Ended:
+        if isinstance(error, RayActorError) and error.actor_init_failed:
+            return Ended(CRASHED, "an error when its actor began", str(error))
+        if not self._is_there(self.machine):
+            return Ended(LOST, "the loss of its machine")
+        # Ray ends actors where a machine's memory runs out; the message says so, and much else.
+        return Ended(KILLED, "the end of its Ray actor", str(error))
+
+    def _complaint(self) -> list[Event]:
+        """Tell a person, once, that the cluster's cores are taken by others."""
+        if self._is_placed or self._has_complained or self._clock() - self._asked < _PLACING_SECONDS:
+            return []
+        self._has_complained = True
+        gpus, cpus = self.machine.gpus_per_worker, self.machine.cpus_per_worker
+        needed = f"{gpus} GPU" if gpus else f"{cpus} CPUs"
+        return [Note(f"a worker waits for {needed} of the machine {self.machine.name} (`ray status`)")]
