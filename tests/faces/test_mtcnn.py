@@ -189,13 +189,45 @@ def test_the_networks_are_those_of_the_package():
         (StageRNet, 24, networks.refine),
         (StageONet, 48, networks.finish),
     ):
-        pictures = rng.uniform(-1, 1, (4, side, side, 3)).astype(np.float32)
-        expected = [output.numpy() for output in stage().model(pictures)]
+        pictures = rng.uniform(0, 255, (4, side, side, 3)).astype(np.float32)
+        expected = [output.numpy() for output in stage().model((pictures - 127.5) / 128)]
         offsets, *landmarks, logits = (output.numpy() for output in ours(pictures))
         np.testing.assert_allclose(offsets, expected[0], atol=1e-5)
         np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected[-1][..., 1], atol=1e-5)
         if landmarks:
             np.testing.assert_allclose(landmarks[0].transpose(0, 2, 1).reshape(4, 10), expected[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (13, 12), (12, 13), (30, 41), (41, 30), (31, 33)])
+def test_a_window_looked_at_alone_is_what_it_is_among_all(height, width):
+    networks = MtcnnNetworks()
+    pictures = np.random.default_rng(1).uniform(0, 255, (2, height, width, 3)).astype(np.float32)
+    offsets, logits = networks.propose(pictures)
+    everywhere = np.argwhere(np.ones(logits.shape)).astype(np.int32)
+    offsets_at, logits_at = networks.propose_at(pictures, everywhere)
+    np.testing.assert_allclose(offsets_at, np.reshape(offsets, (-1, 4)), atol=1e-5)
+    np.testing.assert_allclose(logits_at, np.ravel(logits), atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 47)])
+def test_the_screen_is_near_what_it_stands_for(astronaut, height, width):
+    networks = MtcnnNetworks()
+    pictures = tf.image.resize(astronaut[None], (height, width), method="area")
+    logits = networks.propose(pictures)[1].numpy()
+    screened = networks.screen(pictures).numpy()
+    assert screened.shape == logits.shape
+    is_near_threshold = logits > -1
+    assert is_near_threshold.any()
+    assert np.abs(screened - logits)[is_near_threshold].max() < 0.5
+
+
+@pytest.mark.parametrize(("height", "width"), [(1024, 1024), (903, 1101)])
+def test_with_and_without_a_screen_the_faces_are_the_same(astronaut, height, width):
+    frames = np.stack([on_grey(astronaut, height, width, 300, 400), np.full((height, width, 3), 127, np.uint8)])
+    screened, plain = (MTCNN(min_face_size=20, screen=screen)(frames) for screen in (True, False))
+    assert [len(found) for found in screened] == [len(found) for found in plain] == [1, 0]
+    np.testing.assert_allclose(screened[0].boxes_xyxy, plain[0].boxes_xyxy, atol=1e-3)
+    np.testing.assert_allclose(screened[0].landmarks_xy, plain[0].landmarks_xy, atol=1e-3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (37, 91), (80, 120), (13, 15), (100, 130)])

@@ -61,24 +61,22 @@ class Candidates(NamedTuple):
         return self._replace(boxes=tf.concat([centres - half, centres + half], axis=1))
 
 
-def from_windows(offsets: tf.Tensor, logits: tf.Tensor, scale: tf.Tensor, threshold: float) -> Candidates:
-    """Turn what PNet says of one level of the pyramid into candidates.
+def from_windows(windows: tf.Tensor, offsets: tf.Tensor, logits: tf.Tensor, scale: tf.Tensor) -> Candidates:
+    """Turn what PNet says of windows of one level of the pyramid into candidates.
 
     Args:
-        offsets: float32 [n, rows, columns, 4], corner offsets in shares of the window.
-        logits: float32 [n, rows, columns].
+        windows: int32 [k, 3]: frame, row and column of the window.
+        offsets: float32 [k, 4], corner offsets in shares of the window.
+        logits: float32 [k], face logits.
         scale: float32 scalar, pixels of this level for one pixel of the frame.
-        threshold: face logit that a window must exceed.
 
     Returns:
-        The candidates of n frames, in pixels of the frame.
+        The candidates, in pixels of the frame.
     """
-    found = tf.where(logits > threshold)
     # The package counts the pixels of a window from 1 to 12, so its sides are 11.
-    corners = tf.cast(tf.reverse(found[:, 1:], axis=[1]), tf.float32) * float(STRIDE) + 1.0
+    corners = tf.cast(tf.reverse(windows[:, 1:], axis=[1]), tf.float32) * float(STRIDE) + 1.0
     boxes = tf.concat([corners, corners + float(WINDOW - 1)], axis=1)
-    boxes = (boxes + tf.gather_nd(offsets, found) * float(WINDOW - 1)) / scale
-    return Candidates(boxes, tf.gather_nd(logits, found), tf.cast(found[:, 0], tf.int32))
+    return Candidates((boxes + offsets * float(WINDOW - 1)) / scale, logits, windows[:, 0])
 
 
 def survivors(candidates: Candidates, threshold: float, *, of_smaller: bool = False) -> tf.Tensor:
