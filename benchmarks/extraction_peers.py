@@ -54,20 +54,14 @@ def stub_torchvision(torch: Any) -> None:
     """Put the one function that facenet-pytorch's detector takes from torchvision in its place."""
 
     def batched_nms(boxes: Any, scores: Any, idxs: Any, threshold: float) -> Any:
-        if not boxes.numel():
-            return torch.empty((0,), dtype=torch.int64)
-        apart = (boxes + (idxs.to(boxes) * (boxes.max() + 1))[:, None]).numpy()
-        x1, y1, x2, y2 = apart.T
-        areas = (x2 - x1) * (y2 - y1)
-        order, kept = scores.argsort(descending=True).numpy(), []
-        while len(order):
-            first, rest = order[0], order[1:]
-            kept.append(first)
-            width = np.minimum(x2[first], x2[rest]) - np.maximum(x1[first], x1[rest])
-            height = np.minimum(y2[first], y2[rest]) - np.maximum(y1[first], y1[rest])
-            inter = np.clip(width, 0, None) * np.clip(height, 0, None)
-            order = rest[inter / (areas[first] + areas[rest] - inter) <= threshold]
-        return torch.tensor(np.array(kept))
+        # Group by group, so that a batch takes no more than its pictures one by one.
+        kept = [[]]
+        of_group, all_scores, all_boxes = idxs.numpy(), scores.numpy(), boxes.numpy()
+        for group in np.unique(of_group):
+            members = np.flatnonzero(of_group == group)
+            kept.append(members[nms(all_boxes[members], all_scores[members], threshold)])
+        chosen = np.concatenate(kept).astype(np.int64)
+        return torch.from_numpy(chosen[np.argsort(-all_scores[chosen], kind="stable")])
 
     for name in ("torchvision", "torchvision.ops", "torchvision.ops.boxes", "torchvision.transforms"):
         sys.modules[name] = types.ModuleType(name)
@@ -75,6 +69,21 @@ def stub_torchvision(torch: Any) -> None:
     sys.modules[functional.__name__] = functional
     vars(sys.modules["torchvision.transforms"])["functional"] = functional
     vars(sys.modules["torchvision.ops.boxes"])["batched_nms"] = batched_nms
+
+
+def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
+    """Return the rows of boxes (k, 4) that no more confident one overlaps, most confident first."""
+    x1, y1, x2, y2 = boxes.T
+    areas = (x2 - x1) * (y2 - y1)
+    order, kept = np.argsort(-scores), []
+    while len(order):
+        first, rest = order[0], order[1:]
+        kept.append(first)
+        width = np.minimum(x2[first], x2[rest]) - np.maximum(x1[first], x1[rest])
+        height = np.minimum(y2[first], y2[rest]) - np.maximum(y1[first], y1[rest])
+        inter = np.clip(width, 0, None) * np.clip(height, 0, None)
+        order = rest[inter / (areas[first] + areas[rest] - inter) <= threshold]
+    return kept
 
 
 def detect(request: dict[str, Any]) -> dict[str, Any]:

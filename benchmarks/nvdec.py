@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tfdfd.clip import Clip, Detections
+    from tfdfd.clip import Clip, ClipFrames, Detections
     from tfdfd.extraction import Detector, FrameSource
 
 SUFFIXES = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
@@ -60,11 +60,11 @@ def compare(clips: list[Clip], nvdec: FrameSource, pyav: FrameSource) -> bool:
     from tfdfd.faces.config import ExtractionConfig
 
     plan, is_near = ExtractionConfig().frame_plan, True
-    print(f"{'clip':44} {'decoder':8} {'mean difference':>16} {'largest signed mean':>20}  reason")
+    print(f"{'clip':44} {'decoder':8} {'mean difference':>16} {'largest signed mean':>20} {'misnumbered':>12}  reason")
     for clip in clips:
         theirs = nvdec.read(clip.path, plan)
         if theirs.decoder != NVDEC:
-            print(f"{clip.clip_id[-44:]:44} {theirs.decoder:8} {'-':>16} {'-':>20}  {theirs.decoder_reason}")
+            print(f"{clip.clip_id[-44:]:44} {theirs.decoder:8} {'-':>16} {'-':>20} {'-':>12}  {theirs.decoder_reason}")
             continue
         ours = pyav.read(clip.path, plan)
         if ours.frames.shape != theirs.frames.shape or (ours.row_indices != theirs.row_indices).any():
@@ -74,9 +74,31 @@ def compare(clips: list[Clip], nvdec: FrameSource, pyav: FrameSource) -> bool:
         differences = [a.astype(np.int16) - b for a, b in zip(theirs.frames, ours.frames, strict=True)]
         mean = max(float(np.abs(difference).mean()) for difference in differences)
         signed = max(float(np.abs(difference.mean(axis=(0, 1))).max()) for difference in differences)
-        is_near &= mean <= MAX_MEAN_DIFFERENCE and signed <= MAX_SIGNED_MEAN
-        print(f"{clip.clip_id[-44:]:44} {theirs.decoder:8} {mean:16.3f} {signed:20.3f}  {theirs.decoder_reason}")
+        wrong = num_misnumbered(clip.path, theirs, differences)
+        is_near &= mean <= MAX_MEAN_DIFFERENCE and signed <= MAX_SIGNED_MEAN and not wrong
+        print(
+            f"{clip.clip_id[-44:]:44} {theirs.decoder:8} {mean:16.3f} {signed:20.3f} {wrong:12}  "
+            f"{theirs.decoder_reason}"
+        )
     return is_near
+
+
+def num_misnumbered(path: Path, nvdec: ClipFrames, differences: list[np.ndarray]) -> int:
+    """Return how many of NVDEC's frames are nearer to PyAV's frame before or after than to the one of their number."""
+    from tfdfd.data.video import probe, read_frames
+
+    info = probe(path)
+    if info.quarter_turns:
+        return 0  # PyAV's frames lie on their side here
+    own = np.array([np.abs(difference).mean() for difference in differences])
+    wrong = np.zeros(len(own), np.bool_)
+    for step in (-1, 1):
+        neighbours = nvdec.row_indices + step
+        there = (neighbours >= 0) & (neighbours < info.num_frames)
+        others = read_frames(path, info, neighbours[there])
+        away = [np.abs(a.astype(np.int16) - b).mean() for a, b in zip(nvdec.frames[there], others, strict=True)]
+        wrong[there] |= np.array(away) < own[there]
+    return int(wrong.sum())
 
 
 def measure(name: str, clips: list[Clip], source: FrameSource, rounds: int) -> None:

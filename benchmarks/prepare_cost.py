@@ -28,7 +28,7 @@ def measure_memory(data: Path, counts: tuple[int, ...] = (39, 390)) -> None:
 
 def measure_work(data: Path, counts: tuple[int, ...] = (10, 20, 40, 80, 160)) -> None:
     """Print clips a second against the number of clips, and with two workers, start-up left aside."""
-    print("\nClips a second of `tfdfd prepare` between its first and its last clip, and seconds in all")
+    print("\nClips a second of `tfdfd prepare` while its workers are at work, and seconds in all")
     rates = []
     for count in counts:
         _, seconds, rate = prepare(data, count, workers=1, distinct=counts[0])
@@ -58,7 +58,8 @@ def prepare(data: Path, count: int, *, workers: int, distinct: int | None = None
         distinct: use so many different clips only, so that every further round is the same work.
 
     Returns:
-        Peak memory of the process tree in bytes, seconds, and clips a second from the first to the last clip.
+        Peak memory of the process tree in bytes, seconds, and clips a second while all workers are at work: without
+        the first and the last clip of each.
     """
     paths = sorted(path for path in data.rglob("*") if path.suffix.lower() in SUFFIXES)
     # Evenly over the folder: clips of all sizes in each round.
@@ -89,7 +90,7 @@ def prepare(data: Path, count: int, *, workers: int, distinct: int | None = None
         done = sorted(path.stat().st_mtime for path in (store / "records").rglob("*.json"))
         if len(done) != count:
             raise SystemExit(f"{count} clips were asked for, the store has {len(done)}")
-        return peak, seconds, (count - 1) / (done[-1] - done[0])
+        return peak, seconds, (count - 2 * workers) / (done[-1 - workers] - done[workers - 1])
 
 
 def give_name(path: Path, name: Path) -> None:

@@ -16,7 +16,10 @@ from tfdfd.faces.following import at_places, follow
 from tfdfd.faces.tracking import link_tracks
 
 FRAME_RULE = "nearest the centres of equal segments; of H.264 its reference frames"
+RULES = 1
+"""Raised whenever the same detections would give other tracks or crops."""
 STRIP_CODEC = "jpeg 4:4:4 q95"
+_SEARCHED_AT_ONCE = 12
 
 
 class FrameSource(Protocol):
@@ -60,6 +63,7 @@ def extraction_fingerprint(
             "crop_size": config.crop_size,
             "strip_codec": STRIP_CODEC,
             "frame_rule": FRAME_RULE,
+            "rules": RULES,
             "detect_every_seconds": config.detect_every,
         },
         provenance=provenance,
@@ -80,8 +84,7 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
     """
     height, width = frames.frames.shape[1:3]
     rows = frames.detection_rows
-    is_all = len(rows) == len(frames.frames)
-    detections = detector(frames.frames if is_all else frames.frames[rows])
+    detections = _search(frames.frames, rows, detector)
     looks: tuple[Track, ...] = ()
     if frames.detection_indices is None:
         tracks = link_tracks(detections, frames.places, config.places, (height, width))
@@ -100,6 +103,15 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
 
     crops = crop_tracks(frames, tracks, config.crop_size, config.margin, config.alignment)
     return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, looks=looks, frames=frames)
+
+
+def _search(frames: np.ndarray, rows: np.ndarray, detector: Detector) -> list[Detections]:
+    """Return the faces of the frames at some rows."""
+    if len(rows) == len(frames):
+        return detector(frames)
+    # A few at a time, since taking rows copies them.
+    parts = (rows[start : start + _SEARCHED_AT_ONCE] for start in range(0, len(rows), _SEARCHED_AT_ONCE))
+    return [found for part in parts for found in detector(frames[part])]
 
 
 def faces_of_clips(

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.faces.test_crops import clip_frames, track
 from tfdfd.faces import crops
-from tfdfd.faces.alignment import UPRIGHT_XY, roll_radians, to_crop_xy
+from tfdfd.faces.alignment import UPRIGHT_XY, roll_radians
 from tfdfd.faces.crops import crop_faces, crop_tracks
 
 SIZE, SIDE, CENTRE = 64, 80.0, np.array([150.0, 140.0])
@@ -93,27 +93,6 @@ def test_a_profile_is_turned_by_all_its_points_not_by_its_eyes_alone():
     profile[:2] = [[150, 130], [151, 131]]
     profile[3:, 0] = [149, 151]
     assert abs(np.rad2deg(roll_radians(profile[None])[0])) < 15
-
-
-@pytest.mark.parametrize(("alignment", "degrees"), [("none", 30.0), ("landmarks", 30.0), ("landmarks", -110.0)])
-def test_points_of_the_frame_are_found_again_in_the_crop(alignment, degrees):
-    frames = np.zeros((1, 280, 300, 3), np.uint8)
-    spot = np.array([172, 118])
-    frames[0, spot[1] - 2 : spot[1] + 2, spot[0] - 2 : spot[0] + 2] = 255
-    landmarks = turned(UPRIGHT, degrees)[None]
-    ((x, y),) = to_crop_xy(
-        spot[None, None].astype(np.float32), BOX, landmarks, size=SIZE, margin=0.3, alignment=alignment
-    )[0]
-    crop = crop_faces(frames, BOX, np.array([0]), SIZE, 0.3, landmarks if alignment == "landmarks" else None).numpy()
-    rows, columns = np.nonzero(crop[0, ..., 0] > 100)
-    assert columns.mean() + 0.5 == pytest.approx(x, abs=0.5)
-    assert rows.mean() + 0.5 == pytest.approx(y, abs=0.5)
-
-
-def test_the_corners_of_the_square_are_those_of_the_crop():
-    corners = BOX[0, [[0, 1], [2, 3]]][None]
-    found = to_crop_xy(corners, BOX, UPRIGHT[None], size=SIZE, margin=0.0, alignment="none")
-    np.testing.assert_allclose(found[0], [[0, 0], [SIZE, SIZE]], atol=1e-3)
 
 
 def test_tracks_are_cut_by_the_alignment_that_is_asked_for():

@@ -230,6 +230,32 @@ def test_with_and_without_a_screen_the_faces_are_the_same(astronaut, height, wid
     np.testing.assert_allclose(screened[0].landmarks_xy, plain[0].landmarks_xy, atol=1e-3)
 
 
+def test_several_frames_are_screened_together_each_for_its_own_faces(astronaut):
+    face = astronaut[20:220, 120:320]
+    empty = np.full((400, 500, 3), 127, np.uint8)
+    frames = np.stack([on_grey(face, 400, 500, 10, 20), empty, on_grey(face, 400, 500, 190, 290), empty])
+    screened, plain = (MTCNN(min_face_size=20, screen=screen)(frames) for screen in (True, False))
+    assert [len(found) for found in screened] == [1, 0, 1, 0]
+    for one, other in zip(screened, plain, strict=True):
+        np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1e-3)
+
+
+def test_a_picture_full_of_doubt_is_looked_at_everywhere(astronaut, monkeypatch):
+    (expected,) = MTCNN(min_face_size=20, screen=False)(astronaut[None])
+    num_windows = []
+
+    def at(networks, pictures, windows):
+        tf.py_function(lambda rows: num_windows.append(len(rows)), [windows], [])
+        return tf.zeros([tf.shape(windows)[0], 4]), tf.zeros([tf.shape(windows)[0]])
+
+    monkeypatch.setattr(MtcnnNetworks, "propose_at", at)
+    monkeypatch.setattr(MtcnnNetworks, "screen", lambda networks, pictures: networks.propose(pictures)[1] + 1e3)
+    monkeypatch.setattr("tfdfd.faces.mtcnn._SCREEN_FROM_PIXELS", 1)
+    (found,) = MTCNN(min_face_size=20, screen=True)(astronaut[None])
+    assert not num_windows
+    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=1e-3)
+
+
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (37, 91), (80, 120), (13, 15), (100, 130)])
 def test_resizing_by_matrix_products_is_area_resizing(height, width):
     pictures = tf.constant(np.random.default_rng(1).uniform(0, 255, (2, 80, 120, 3)), tf.float32)

@@ -48,7 +48,10 @@ _STARTUP_NOTICES = (
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notices; what else it prints while starting still appears."""
+    """Import TensorFlow without its start-up notices, and have it take of a GPU's memory what it needs.
+
+    What else it prints while starting still appears.
+    """
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -61,6 +64,9 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()  # looks for CUDA, and says so
+            for gpu in tf.config.list_physical_devices("GPU"):
+                # Else TensorFlow takes it all, and DALI and worker processes starve.
+                tf.config.experimental.set_memory_growth(gpu, True)
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)

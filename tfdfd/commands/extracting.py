@@ -171,10 +171,9 @@ def _process_crew(job: ExtractionJob, workers: WorkerConfig, num_clips: int) -> 
 
 
 def _ray_crew(job: ExtractionJob, workers: WorkerConfig, say: Callable[[str], None]) -> RayCrew:
-    from tfdfd.workers.ray_cluster import RayCrew, connect  # takes a second to import, and may not be installed
+    from tfdfd.workers.ray_cluster import RayCrew  # takes a second to import, and may not be installed
 
-    connect(workers.ray)
-    return RayCrew(job, max_workers=workers.workers, say=say)
+    return RayCrew(workers.ray, job, max_workers=workers.workers, say=say)
 
 
 def default_workers(*, num_gpus: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
     store = FaceStore.open(Path(arguments.store))
     made = {**store.fingerprint.preprocessing, "places": store.num_places}
     made["detect_every"] = made.get("detect_every_seconds")
-    for name in ("places", "crop_size", "margin", "alignment", "detect_every"):
+    made["min_face_share"] = made["detector"]["min_face_share"] if isinstance(made["detector"], dict) else None
+    for name in (field.name for field in fields(ExtractionConfig)):
         asked = getattr(crops, name)
         if asked not in (getattr(ExtractionConfig(), name), made[name]):
             raise TfdfdError(

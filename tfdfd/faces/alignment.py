@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfdfd.faces.boxes import centres_xy, square_boxes
-
 ALIGNMENTS = ("none", "landmarks")
 """How a crop lies: as the frame does, or turned so that the five landmarks stand upright."""
 
@@ -40,30 +38,3 @@ def roll_radians(landmarks_xy: np.ndarray) -> np.ndarray:
     along = (points * FROM_CENTRE_XY).sum(axis=(1, 2))
     across = (points[..., 1] * FROM_CENTRE_XY[:, 0] - points[..., 0] * FROM_CENTRE_XY[:, 1]).sum(axis=1)
     return np.arctan2(across, along).astype(np.float32)
-
-
-def to_crop_xy(
-    points_xy: np.ndarray, boxes_xyxy: np.ndarray, landmarks_xy: np.ndarray, *, size: int, margin: float, alignment: str
-) -> np.ndarray:
-    """Return where points of the frame lie in the crops of faces.
-
-    Args:
-        points_xy: shape (n, k, 2): k points of each face, pixels of the frame.
-        boxes_xyxy: shape (n, 4): the faces' boxes, pixels of the frame.
-        landmarks_xy: shape (n, 5, 2), pixels of the frame; not looked at for alignment `none`.
-        size: side of a crop in pixels.
-        margin: that the crops were cut with.
-        alignment: that the crops were cut with, one of ALIGNMENTS.
-
-    Returns:
-        float32, shape (n, k, 2), pixels of the crop: (0, 0) is its upper left corner, (size, size) its lower right.
-    """
-    squares = square_boxes(boxes_xyxy, margin)
-    from_centre = points_xy - centres_xy(squares)[:, None]
-    if alignment == "landmarks":
-        # Back by as much as the face leans.
-        roll = roll_radians(landmarks_xy)[:, None]
-        cos, sin, (x, y) = np.cos(roll), np.sin(roll), np.moveaxis(from_centre, -1, 0)
-        from_centre = np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
-    sides = (squares[:, 2] - squares[:, 0])[:, None, None]
-    return (from_centre * (size / sides) + size / 2).astype(np.float32)

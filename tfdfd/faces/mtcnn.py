@@ -27,6 +27,8 @@ _SIDE_BY_SIDE = 2
 # How far below its threshold bfloat16 may put a window that is looked at again. In 117 real frames of 39 clips it put
 # 26,254 windows that PNet takes for faces at most 0.39 lower than float32.
 _SCREEN_MARGIN = 1.0
+# Of so many windows one may be in doubt; in real frames it is one of hundreds.
+_WINDOWS_PER_DOUBT = 16
 # Smaller levels stay in the cache, where float32 is as fast.
 _SCREEN_FROM_PIXELS = 1 << 17
 
@@ -259,7 +261,13 @@ class MTCNN(tf.Module):
             return tf.cast(found, tf.int32), tf.gather_nd(offsets, found), tf.gather_nd(logits, found)
 
         def look_again() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            doubtful = tf.cast(tf.where(self._networks.screen(level) > threshold - _SCREEN_MARGIN), tf.int32)
+            screened = self._networks.screen(level)
+            doubtful = tf.cast(tf.where(screened > threshold - _SCREEN_MARGIN), tf.int32)
+            # Where most of a picture looks like faces, window by window is slow and takes gigabytes.
+            is_few = tf.shape(doubtful)[0] <= tf.size(screened) // _WINDOWS_PER_DOUBT
+            return tf.cond(is_few, lambda: look_at(doubtful), look_everywhere)
+
+        def look_at(doubtful: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             # Not every convolution takes an empty batch.
             offsets, logits = tf.cond(
                 tf.shape(doubtful)[0] > 0,

@@ -24,6 +24,9 @@ DEFAULT_SCALE_FACTOR = 0.709
 DEFAULT_THRESHOLDS = (0.6, 0.7, 0.7)
 """Probability that a candidate must exceed in PNet, RNet and ONet."""
 
+RULES = 1
+"""Raised whenever our graph would find other boxes with the same settings."""
+
 _NUM_ARRAYS = {"pnet": 13, "rnet": 16, "onet": 21}
 _INSTALL_HINT = "install it again with `pip install --force-reinstall mtcnn==1.0.0`"
 
@@ -44,6 +47,7 @@ def mtcnn_settings(
     """
     return {
         "detector": "mtcnn",
+        "rules": RULES,
         "weights": weights_digest(),
         "min_face_share": None if min_face_size is not None else float(min_face_share),
         "min_face_size": None if min_face_size is None else float(min_face_size),

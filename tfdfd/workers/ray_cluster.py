@@ -65,25 +65,31 @@ def _knock(address: str) -> None:
 
 
 class RayCrew:
-    """Starts workers on the machines of the cluster that this process is connected to, and ends them.
+    """Starts workers on the machines of a cluster, which it joins, and ends them.
 
     Each machine writes to its own shard of the store. Machines may come and go.
 
     Args:
+        address: as `connect`.
         job: what they do; the share of the machine and the shard are each machine's.
         max_workers: workers at a time on all machines together, None for as many as they feed.
         say: told what a person should know of the cluster.
         clock: seconds that only rise.
+
+    Raises:
+        TfdfdError: if the cluster cannot be joined.
     """
 
     def __init__(
         self,
+        address: str,
         job: ExtractionJob,
         *,
         max_workers: int | None,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        connect(address)
         self._job = job
         self._max_workers = max_workers
         self._say = say
@@ -133,13 +139,14 @@ class RayCrew:
             time.sleep(seconds)
 
     def close(self) -> None:
-        """End all workers; one that writes a clip may finish the file, for a moment."""
+        """End all workers, of which one that writes a clip may finish the file, and leave the cluster."""
         farewells = [worker.dismiss() for worker in self._living if worker.is_alive]
         if farewells:
             ray.wait(farewells, num_returns=len(farewells), timeout=_FAREWELL_SECONDS)
         for worker in self._living:
             worker.kill()
         self._living = []
+        ray.shutdown()
 
     def _look(self) -> None:
         self._looked = self._clock()
