@@ -87,7 +87,7 @@ def test_a_batch_gives_what_its_frames_give_alone(detector, astronaut):
 
 @pytest.mark.usefixtures("without_graphs")
 def test_a_batch_larger_than_a_group_gives_every_frame_its_own_faces(astronaut):
-    detector = MTCNN(min_face_size=12)  # at which a frame of this size fills a group alone
+    detector = MTCNN(min_face_size=12)  # at which three frames of this size fill a group
     face = astronaut[20:220, 120:320]
     frames = np.stack([on_grey(face, 600, 900, 20, 60 * i) for i in range(5)])
     lefts = [found.boxes_xyxy[0, 0] for found in detector(frames)]

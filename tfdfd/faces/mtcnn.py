@@ -18,9 +18,10 @@ from tfdfd.faces.mtcnn_weights import DEFAULT_FACE_SHARE, DEFAULT_SCALE_FACTOR, 
 
 # Overlaps that suppress, as in the mtcnn package.
 _SAME_LEVEL_IOU, _ALL_LEVELS_IOU, _REFINED_IOU, _FINAL_OVERLAP = 0.5, 0.7, 0.7, 0.7
-# Frames go through in groups whose largest pyramid level has about so many pixels together: small frames share
-# the cost of starting an op, large ones do not fill the memory.
-_PIXELS_AT_ONCE = 1 << 19
+# Frames go through in groups whose largest pyramid level has about so many pixels together, and they themselves so
+# many: small frames share the cost of starting an op, large ones do not fill the memory.
+_PIXELS_AT_ONCE = 1 << 21
+_FRAME_PIXELS_AT_ONCE = 6 * 1920 * 1080
 # Groups, and levels of a group, that are worked on beside each other: area resizing and the choice of candidates use
 # one core, the convolutions of a neighbour the others. More gained nothing and took more memory.
 _SIDE_BY_SIDE = 2
@@ -178,8 +179,10 @@ class MTCNN(tf.Module):
         """
         num_frames, height, width = tf.unstack(tf.shape(frames)[:3])
         first_scale = tf.cast(self._first_scale(tf.minimum(height, width)), tf.float32)
-        pixels = tf.square(first_scale) * tf.cast(height, tf.float32) * tf.cast(width, tf.float32)
-        group_size = tf.maximum(1, tf.cast(_PIXELS_AT_ONCE / tf.maximum(pixels, 1.0), tf.int32))
+        frame_pixels = tf.maximum(tf.cast(height, tf.float32) * tf.cast(width, tf.float32), 1.0)
+        level_pixels = tf.square(first_scale) * frame_pixels
+        group_size = tf.minimum(_PIXELS_AT_ONCE / level_pixels, _FRAME_PIXELS_AT_ONCE / frame_pixels)
+        group_size = tf.maximum(1, tf.cast(group_size, tf.int32))
 
         def add_group(
             start: tf.Tensor, faces: Candidates, landmarks: tf.Tensor
