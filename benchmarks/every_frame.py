@@ -76,18 +76,18 @@ HEADER = (
 )
 
 
-def detect_every_frame(path: Path, detector: MTCNN) -> tuple[list[Detections], tuple[int, int]]:
-    """Return the faces of every frame, and height and width."""
+def detect_every_frame(path: Path, detector: MTCNN, quarter_turns: int) -> tuple[list[Detections], tuple[int, int]]:
+    """Return the faces of every frame, and height and width of the frames as they are shown."""
     found: list[Detections] = []
     waiting: list[np.ndarray] = []
     with av.open(str(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         for frame in container.decode(video=0):
-            waiting.append(frame.to_ndarray(format="rgb24"))
+            waiting.append(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
             if len(waiting) == _AT_ONCE:
                 found += detector(np.stack(waiting))
                 waiting = []
-    size = (frame.height, frame.width)
+    size = (frame.height, frame.width)[:: -1 if quarter_turns % 2 else 1]
     return found + (detector(np.stack(waiting)) if waiting else []), size
 
 
@@ -179,10 +179,10 @@ def main() -> int:
         paths = paths_everywhere(frames, detector)
         path_seconds = timed(lambda: paths_everywhere(frames, detector), arguments.repeats)  # noqa: B023, called here
         decode_seconds = timed(lambda: decode_all(clip), arguments.repeats)  # noqa: B023
-        found, size = detect_every_frame(clip, detector)
+        found, size = detect_every_frame(clip, detector, frames.info.quarter_turns)
         every = link_tracks(found, np.arange(len(found)), len(found), size)
         seconds = frames.seconds_of(np.arange(frames.info.num_frames))
-        lag = max(1, round(JITTER_SECONDS / float(np.median(np.diff(seconds)))))
+        lag = max(1, round(JITTER_SECONDS / float(np.median(np.diff(seconds))))) if len(seconds) > 1 else 1
         tally = compare(list(every), paths, lag, config.margin)
         tally.num_frames, tally.num_looks = len(found), len(frames.detection_rows)
         tally.decode_seconds, tally.path_seconds = [decode_seconds], [path_seconds]

@@ -55,6 +55,21 @@ def test_people_side_by_side_keep_their_tracks_while_both_move():
         np.testing.assert_array_equal(np.diff(track.boxes_xyxy[:, 0]), 60)
 
 
+@pytest.mark.parametrize("step", [40, 70, 100])
+def test_people_who_cross_keep_their_tracks(step):
+    paths = [[(400 + step * i, 400) for i in range(10)], [(400 + step * (9 - i), 460) for i in range(10)]]
+    tracks = link([frame(*(face(*path[i]) for path in paths)) for i in range(10)])
+    for track in tracks:
+        assert np.unique(np.diff(track.boxes_xyxy[:, 0])).tolist() in ([step], [-step])
+
+
+def test_heads_that_sway_side_by_side_keep_their_tracks():
+    sway = [0, 60, 0, -60]
+    tracks = link([frame(*(face(x + sway[i % 4], 400) for x in (400, 560))) for i in range(12)])
+    for track, centre in zip(sorted(tracks, key=lambda track: track.boxes_xyxy[0, 0]), (400, 560), strict=True):
+        np.testing.assert_array_equal(track.boxes_xyxy[:, 0], [centre + sway[i % 4] - 50 for i in range(12)])
+
+
 def test_a_gap_is_bridged_and_stays_empty():
     frames = [frame() if 4 <= i <= 8 else frame(face(500 + 15 * i, 400)) for i in range(17)]
     (track,) = link(frames)

@@ -18,6 +18,10 @@ _MAX_MISSED = 4
 """Missed places after which the allowed shift grows no further."""
 _MAX_SHIFT_OF_FRAME = 0.5
 """Share of the frame's longer side that no person moves between two detections."""
+_MOTION_KEPT = 0.7
+"""Share of its last motion that a person is expected to go on with: heads turn back as often as they go on."""
+_MAX_PLACES_AHEAD = 2
+"""Places after which a person who is not seen is expected to stand still."""
 _MAX_GROWTH = 2.0
 """Times that a face grows or shrinks at most between two detections."""
 _MIN_FACES = 2
@@ -33,9 +37,10 @@ def link_tracks(
     """Link the detections of a clip's frames into tracks, one a person.
 
     Frame by frame, tracks and detections are paired so that the sum of their distances is smallest: the
-    distance of the centres in face sides, plus how far the sides differ, less the overlap. A pair further
-    apart than a person moves is never made; a track without a detection waits, however long, so gaps are
-    bridged. In one frame a track takes one detection, and boxes that mostly cover each other count as one face.
+    distance of the centres in face sides, plus how far the sides differ, less the overlap, all from where the
+    track's last motion leads, so that people who cross keep their tracks. A pair further apart than a person
+    moves is never made; a track without a detection waits, however long, so gaps are bridged. In one frame a
+    track takes one detection, and boxes that mostly cover each other count as one face.
 
     False positives go by two rules, both only where a better track remains: a track of a single face in a
     clip of at least four frames, and a track whose mean confidence is below 0.9. A clip in which anything was
@@ -94,6 +99,15 @@ class _OpenTrack:
         self.landmarks.append(detections.landmarks_xy[face])
         self.confidences.append(float(detections.confidences[face]))
 
+    def expected(self, place: int) -> np.ndarray:
+        """Return the last box, float32 (4,), shifted as far as its motion leads by a place."""
+        if len(self.places) < 2 or self.places[-1] - self.places[-2] > _MAX_PLACES_AHEAD:
+            return self.boxes[-1]
+        before, last = centres_xy(np.stack(self.boxes[-2:]))
+        places_ahead = min(place - self.places[-1], _MAX_PLACES_AHEAD)
+        shift = _MOTION_KEPT * (last - before) * places_ahead / (self.places[-1] - self.places[-2])
+        return self.boxes[-1] + np.tile(shift, 2).astype(np.float32)
+
     def finish(self, num_places: int) -> Track:
         is_face = np.zeros(num_places, np.bool_)
         boxes = np.zeros((num_places, 4), np.float32)
@@ -125,12 +139,13 @@ def _pair(tracks: list[_OpenTrack], boxes: np.ndarray, place: int, longer_side: 
     missed = np.array([place - track.places[-1] - 1 for track in tracks])
     old_sides, new_sides = sides(last)[:, None], sides(boxes)[None, :]
     mean_sides = np.maximum((old_sides + new_sides) / 2, 1e-6)
-    pixels = np.linalg.norm(centres_xy(last)[:, None] - centres_xy(boxes)[None, :], axis=2)
+    pixels = _distances(last, boxes)
     growth = np.abs(np.log(np.maximum(new_sides, 1e-6) / np.maximum(old_sides, 1e-6)))
     reach = _MAX_SHIFT * (1 + 0.5 * np.minimum(missed, _MAX_MISSED))[:, None] * mean_sides
     reach = np.minimum(reach, _MAX_SHIFT_OF_FRAME * longer_side)
     possible = (pixels <= reach) & (growth <= np.log(_MAX_GROWTH))
-    cost = pixels / mean_sides + growth - iou(last, boxes)
+    expected = np.stack([track.expected(place) for track in tracks])
+    cost = _distances(expected, boxes) / mean_sides + growth - iou(expected, boxes)
 
     # A track may also stay unpaired, at a cost above that of any possible pair, so pairs come first.
     apart = 1e3
@@ -141,6 +156,11 @@ def _pair(tracks: list[_OpenTrack], boxes: np.ndarray, place: int, longer_side: 
         if column < len(boxes) and possible[row, column]:
             partners[column] = tracks[row]
     return partners
+
+
+def _distances(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the pixels between the centres of boxes (n, 4) and others (m, 4), shape (n, m)."""
+    return np.linalg.norm(centres_xy(boxes)[:, None] - centres_xy(others)[None, :], axis=2)
 
 
 def _mean_confidence(track: Track) -> float:
