@@ -80,13 +80,19 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(clips, tmp_path_factory):
-    """The folder of an undisturbed store and run."""
+    """The folder of an undisturbed store."""
     folder = tmp_path_factory.mktemp("undisturbed")
     prepared = run("tfdfd", "prepare", "--data", clips, "--store", "store", "--crop-size", "72", cwd=folder)
     assert prepared.returncode == 0, prepared.stdout
-    trained = run("run_train.py", "--data", clips, "--store", "store", *TRAIN, "--output", "models/m", cwd=folder)
-    assert trained.returncode == 0, trained.stdout
     return folder
+
+
+@pytest.fixture(scope="module")
+def trained(clips, undisturbed):
+    """The same with an undisturbed training."""
+    done = run("run_train.py", "--data", clips, "--store", "store", *TRAIN, "--output", "models/m", cwd=undisturbed)
+    assert done.returncode == 0, done.stdout
+    return undisturbed
 
 
 @pytest.mark.parametrize("num_kills", NUM_KILLS)
@@ -131,9 +137,10 @@ def test_killing_workers_ends_with_the_same_store(clips, undisturbed, tmp_path):
     assert contents(tmp_path / "store") == contents(undisturbed / "store")
 
 
-@pytest.mark.parametrize("num_kills", NUM_KILLS)
-def test_training_goes_on_to_the_same_weights(clips, undisturbed, tmp_path, num_kills):
-    arguments = ("run_train.py", "--data", clips, "--store", undisturbed / "store", *TRAIN, "--output", "models/m")
+@pytest.mark.slow  # tests/training/test_loop.py kills a small network's training in seconds
+@pytest.mark.parametrize("num_kills", [2, 10])
+def test_training_goes_on_to_the_same_weights(clips, trained, tmp_path, num_kills):
+    arguments = ("run_train.py", "--data", clips, "--store", trained / "store", *TRAIN, "--output", "models/m")
     moments = random.Random(num_kills)
     state = tmp_path / "runs/m/state.npz"
 
@@ -145,7 +152,7 @@ def test_training_goes_on_to_the_same_weights(clips, undisturbed, tmp_path, num_
         assert kill_when(lambda before=before: last_save() > before, moments, *arguments, cwd=tmp_path)
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    with np.load(undisturbed / "runs/m/state.npz") as expected, np.load(state) as found:
+    with np.load(trained / "runs/m/state.npz") as expected, np.load(state) as found:
         assert expected.files == found.files
         for name in expected.files:
             if name != "state":  # holds the seconds that each epoch took

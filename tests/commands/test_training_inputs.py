@@ -1,6 +1,7 @@
 """Which faces of a store a run trains on, and which it scores."""
 
 import argparse
+from dataclasses import fields
 
 import pandas as pd
 import pytest
@@ -83,3 +84,24 @@ def test_flags_of_workers_where_none_work_are_errors(store, tmp_path, monkeypatc
             tf.distribute.get_strategy(),
             make_console(),
         )
+
+
+OTHER = {
+    "places": 5,
+    "crop_size": 208,
+    "margin": 0.5,
+    "min_face_share": 0.1,
+    "alignment": "landmarks",
+    "detect_every": 2.0,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ExtractionConfig)])
+def test_crops_that_a_store_does_not_hold_cannot_be_made_without_the_clips(store, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFDFD_DATA", raising=False)
+    store.write_manifest(CLIPS)
+    arguments = make_parser().parse_args(["--store", str(store.folder)])
+    assert store_alone(arguments, ExtractionConfig(), make_console()).folder == store.folder
+    with pytest.raises(TfdfdError, match=f"--{name.replace('_', '-')} {OTHER[name]}: the store .* was made with"):
+        store_alone(arguments, ExtractionConfig(**{name: OTHER[name]}), make_console())

@@ -150,7 +150,8 @@ def test_a_clip_of_the_main_tree_without_its_strips_gives_way(store):
 def test_a_forgotten_clip_leaves_nothing(store):
     empty = contents(store.folder)
     store.write(ok_faces("a", tracks=2), source_bytes=1)
-    store.forget(["a", "never seen"])
+    store.forget("a")
+    store.forget("never seen")
     assert contents(store.folder) == empty
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError, Track
 from tfdfd.data.fingerprint import Fingerprint
-from tfdfd.data.store import FILE_IS_GONE, FaceStore
+from tfdfd.data.store import FILE_IS_GONE, LOCK, FaceStore
 from tfdfd.data.strips import decode_strip
 
 FINGERPRINT = Fingerprint({"crop_size": 16, "margin": 0.3}, {"source": "test"})
@@ -131,6 +131,26 @@ def test_one_writer_at_a_time(store):
     other = FaceStore.open(store.folder)
     with store.writing(), pytest.raises(TfdfdError, match="another run is writing"), other.writing():
         pass
+
+
+def test_who_reads_while_another_writes_sees_what_is_there_and_leaves_no_index(store):
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=1)
+        assert FaceStore.open(store.folder).clips()["clip_id"].tolist() == ["a"]
+        assert FaceStore.open(store.folder).tracks(columns=["track"])["track"].tolist() == [0]
+        store.write(ok_faces("b"), source_bytes=1)
+        assert not list(store.folder.glob("clips.parquet"))
+    assert store.clips()["clip_id"].tolist() == ["a", "b"]
+
+
+def test_the_lock_holds_a_token_of_its_run_and_nothing_afterwards(store):
+    tokens = []
+    for _ in range(2):
+        with store.writing() as token:
+            assert (store.folder / LOCK).read_text() == token
+        tokens.append(token)
+    assert len(set(tokens)) == 2
+    assert (store.folder / LOCK).read_text() == ""
 
 
 def test_a_full_disk_says_what_to_do_and_keeps_what_is_done(store, monkeypatch):

@@ -55,6 +55,8 @@ class FaultyFrames:
             os._exit(7)
         if "bug" in name:
             raise ZeroDivisionError("a bug of ours")
+        if "large" in name:
+            raise MemoryError(f"no room for {name}")
         if "broken" in name:
             raise ClipError(f"{clip_path} is cut off")
         if "slow" in name:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tfdfd.clip import Clip, TfdfdError
-from tfdfd.workers.dispatch import MAX_FAULTS, START_SECONDS
+from tfdfd.workers.dispatch import MAX_FAULTS, REST_SECONDS, START_SECONDS
 from tfdfd.workers.events import (
     CRASHED,
     DETECTING,
@@ -212,6 +212,12 @@ def test_clips_lost_with_their_machine_are_done_again_without_blame_but_not_for_
     assert found == dict.fromkeys("bc", "ok")
 
 
+def test_a_machine_of_many_workers_that_is_lost_does_not_stop_the_run():
+    names = [str(number) for number in range(100)]
+    crew = ScriptedCrew(40, {(name, READING): [LOST, None] for name in names[:80:2]})
+    assert run(names, crew)[0] == dict.fromkeys(names, "ok")
+
+
 @pytest.mark.parametrize("stage", [READING, DETECTING])
 def test_a_clip_that_takes_too_long_has_failed_and_its_neighbour_is_done(stage):
     crew = ScriptedCrew(1, {("b", stage): ["hang"]})
@@ -274,6 +280,15 @@ def test_bad_clips_among_good_ones_never_stop_the_run():
     assert [found[name] == "ok" for name in names] == [False, True] * 100
 
 
+@pytest.mark.parametrize("fault", [CRASHED, KILLED, "bug"])
+def test_bad_clips_that_lie_together_never_stop_the_run(fault):
+    names = [str(number) for number in range(200)]
+    crew = ScriptedCrew(3, {(name, READING): [fault] for name in names[:100]})
+    found, bugs = run(names, crew)
+    assert [name for name in names if found.get(name) == "ok"] == names[100:]
+    assert sorted([*bugs.clip_ids, *(name for name, what in found.items() if what != "ok")]) == sorted(names[:100])
+
+
 class StillbornWorker(ScriptedWorker):
     """Ends before it is ready."""
 
@@ -302,6 +317,35 @@ def test_workers_that_are_never_ready_stop_the_run():
     crew = ScriptedCrew(2, worker=SleepyWorker)
     with pytest.raises(TfdfdError, match=f"not ready after {START_SECONDS:.0f} s"):
         run("abc", crew)
+
+
+class BrokenAtTwo(ScriptedWorker):
+    """Cannot start in the slot 1."""
+
+    def events(self):
+        return self._end([], CRASHED) if self.slot == 1 and not self.has_ended else super().events()
+
+
+def test_a_place_in_which_no_worker_starts_rests_while_others_work():
+    crew = ScriptedCrew(3, worker=BrokenAtTwo)
+    names = [str(number) for number in range(int(REST_SECONDS))]
+    reported = []
+    assert run(names, crew, reported=reported)[0] == dict.fromkeys(names, "ok")
+    assert crew.slots == [0, 1, 2, 1, 1]
+    assert "worker 1 ended 3 times before it was ready" in reported[-1]
+    assert "last words" in reported[-1]
+
+
+class UselessWorker(ScriptedWorker):
+    """Says that it is ready and ends."""
+
+    def events(self):
+        return [] if self.has_ended else self._end([Ready()], KILLED)
+
+
+def test_workers_that_end_before_they_got_a_clip_stop_the_run():
+    with pytest.raises(TfdfdError, match=r"3 workers in a row ended before they were ready.*fewer --workers"):
+        run("abc", ScriptedCrew(1, worker=UselessWorker))
 
 
 class LostAtFirst(ScriptedWorker):

@@ -94,8 +94,24 @@ def assert_others_are_done_once(folder, names, bad):
 
 
 def test_whatever_clips_do_to_their_workers_all_others_are_done(tmp_path):
-    names = ["a", "segfault", "b", "killed", "c", "hang", "d", "bug", "e", "once", "unsaid", "exit", "broken", "f"]
-    bad = {"segfault", "killed", "hang", "exit", "broken"}
+    names = [
+        "a",
+        "segfault",
+        "b",
+        "killed",
+        "c",
+        "hang",
+        "d",
+        "bug",
+        "e",
+        "once",
+        "unsaid",
+        "exit",
+        "broken",
+        "large",
+        "f",
+    ]
+    bad = {"segfault", "killed", "hang", "exit", "broken", "large"}
     status, said = prepare(tmp_path, names, "--workers", 2, "--clip-timeout", 2)
     assert status == 1
     assert "our code failed on 1 clips, of which nothing is recorded: bug." in said
@@ -112,8 +128,9 @@ def test_whatever_clips_do_to_their_workers_all_others_are_done(tmp_path):
     assert found["hang"][1] == "reading took longer than 2 s (--clip-timeout)"
     for word in ("killed twice (SIGKILL)", "out of memory", "--workers"):
         assert word in found["killed"][1]
+        assert word in found["large"][1]
     read = [words[1] for words in journal(tmp_path) if words[0] == "read"]
-    assert read[-1] in ("killed", "once")  # when nothing else runs
+    assert read[-1] in ("killed", "large", "once")  # when nothing else runs
     assert num_times(tmp_path, "read")["bug"] >= 1
     assert num_times(tmp_path, "read")["hang"] <= 3
 

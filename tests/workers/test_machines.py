@@ -2,8 +2,10 @@
 
 import pytest
 
+from tfdfd.clip import TfdfdError
+from tfdfd.workers.dispatch import MAX_STARTS
 from tfdfd.workers.job import MEMORY_PER_WORKER
-from tfdfd.workers.machines import machines_of
+from tfdfd.workers.machines import Register, machines_of
 
 
 def node(name="one", alive=True, **resources):
@@ -50,3 +52,65 @@ def test_machines_that_are_gone_or_have_no_cpu_to_give_take_no_worker():
 def test_two_machines_of_one_name_write_to_two_shards():
     first, second = node("host", CPU=2.0), node("host", CPU=2.0) | {"NodeID": "another-0123456789"}
     assert len({machine.shard for machine in machines_of([first, second])}) == 2
+
+
+@pytest.fixture
+def cluster():
+    """Two machines, what was said of them, and a clock."""
+
+    class Cluster:
+        def __init__(self):
+            self.nodes, self.said, self.now = [node("a", CPU=2.0), node("b", CPU=2.0)], [], 0.0
+            self.register = Register(lambda: self.nodes, say=self.said.append, clock=lambda: self.now)
+
+        def names(self):
+            self.now += 10
+            return [machine.name for machine in self.register.taking_part()]
+
+    return Cluster()
+
+
+def test_machines_that_come_and_go_are_named(cluster):
+    assert cluster.names() == ["a", "b"]
+    cluster.nodes = [node("b", CPU=2.0), node("c", CPU=2.0)]
+    assert cluster.names() == ["b", "c"]
+    assert cluster.said == [
+        "the machine a has left the Ray cluster: others do its clips",
+        "the machine c takes part from now on",
+    ]
+
+
+def test_a_machine_that_refuses_takes_no_part_and_the_others_go_on(cluster):
+    a, _ = cluster.register.taking_part()
+    assert cluster.register.failed_to_start(a, "the store is not here", refused=True)
+    assert cluster.names() == ["b"]
+    assert cluster.register.is_there(a)
+    assert cluster.said == ["the machine a takes no part: the store is not here"]
+
+
+def test_a_machine_on_which_workers_end_before_they_are_ready_takes_no_part_after_the_third_in_a_row(cluster):
+    a, b = cluster.register.taking_part()
+    for _ in range(MAX_STARTS - 1):
+        assert not cluster.register.failed_to_start(a, "SIGSEGV", refused=False)
+        assert not cluster.register.failed_to_start(b, "SIGSEGV", refused=False)
+    cluster.register.started(b)
+    assert cluster.register.failed_to_start(a, "SIGSEGV", refused=False)
+    assert not cluster.register.failed_to_start(b, "SIGSEGV", refused=False)
+    assert cluster.names() == ["b"]
+
+
+def test_where_no_machine_can_take_part_the_run_stops_with_all_reasons(cluster):
+    for machine in cluster.register.taking_part():
+        cluster.register.failed_to_start(machine, "the store is not here", refused=True)
+    with pytest.raises(TfdfdError, match="can take part: a: the store is not here; b: the store is not here"):
+        cluster.names()
+
+
+def test_a_cluster_without_a_machine_is_waited_for_ten_minutes(cluster):
+    cluster.nodes = []
+    assert cluster.names() == []
+    cluster.now += 500
+    assert cluster.names() == []
+    cluster.now += 100
+    with pytest.raises(TfdfdError, match="no machine with a CPU to give for 10 minutes"):
+        cluster.names()

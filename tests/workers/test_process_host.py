@@ -1,12 +1,14 @@
 """A machine of a cluster that does not see the disks which all must share says so before any work."""
 
+import dataclasses
+import shutil
+
 import pytest
 
 from tests.data.test_store import FINGERPRINT
 from tfdfd.clip import Clip
 from tfdfd.data.clip_folders import ClipFolders
-from tfdfd.data.fingerprint import Fingerprint
-from tfdfd.data.store import FaceStore
+from tfdfd.data.store import LOCK, FaceStore
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.workers.events import Refused
 from tfdfd.workers.job import ExtractionJob, Share
@@ -18,7 +20,9 @@ def job(tmp_path):
     store, _ = FaceStore.create_or_open(tmp_path / "store", FINGERPRINT, num_places=3)
     (tmp_path / "clips").mkdir()
     folders = ClipFolders.of([Clip("a", tmp_path / "clips/a.mp4")])
-    return ExtractionJob(store.folder, store.fingerprint, ExtractionConfig(), lambda *_: None, Share(1), folders)
+    job = ExtractionJob(store.folder, store.fingerprint, ExtractionConfig(), lambda *_: None, Share(1), folders)
+    (store.folder / LOCK).write_text("this run")
+    return dataclasses.replace(job, run_token="this run")
 
 
 def test_a_machine_that_sees_all_is_not_refused(job):
@@ -26,19 +30,21 @@ def test_a_machine_that_sees_all_is_not_refused(job):
 
 
 def test_a_store_that_is_not_there_is_named(job):
-    (job.store_folder / "store.json").unlink()
+    shutil.move(job.store_folder, job.store_folder.with_name("elsewhere"))
     assert f"the store {job.store_folder} is not here" in what_is_not_shared(job)
 
 
-def test_another_store_at_the_same_path_is_named(job):
-    other = Fingerprint(job.fingerprint.preprocessing, {"source": "another machine's"})
-    (job.store_folder / "store.json").write_text(other.to_json())
+def test_a_copy_of_the_store_at_the_same_path_is_named(job, tmp_path):
+    with FaceStore.create_or_open(tmp_path / "copy", FINGERPRINT, num_places=3)[0].writing():
+        pass
+    job.store_folder.rename(tmp_path / "elsewhere")
+    (tmp_path / "copy").rename(job.store_folder)
     assert f"another store is at {job.store_folder}" in what_is_not_shared(job)
 
 
 def test_clips_that_are_not_there_are_named_and_no_process_starts(job, tmp_path):
     (tmp_path / "clips").rmdir()
-    host = ProcessHost(job)
+    host = ProcessHost(job, {})
     host.submit(Clip("a", tmp_path / "clips/a.mp4"))
     (refused,) = host.events(0.0)
     assert isinstance(refused, Refused)

@@ -120,6 +120,7 @@ def test_whatever_clips_do_to_their_workers_all_others_are_done(cluster, folder)
     assert "killed twice (SIGKILL on " in found["killed"][1]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_no_worker_and_the_next_one_finishes_it(cluster, folder):
     names = [f"slow{number}" for number in range(12)]
     process = started(folder, names, *on_ray(cluster))
@@ -133,6 +134,7 @@ def test_a_run_that_is_killed_leaves_no_worker_and_the_next_one_finishes_it(clus
     assert not (folder / "store/shards").exists()
 
 
+@pytest.mark.slow
 def test_an_actor_that_is_killed_costs_no_clip(cluster, folder):
     names = [f"slow{number}" for number in range(12)]
     process = started(folder, names, *on_ray(cluster))
@@ -146,6 +148,7 @@ def test_an_actor_that_is_killed_costs_no_clip(cluster, folder):
     assert_others_are_done_once(folder, names, set())
 
 
+@pytest.mark.slow
 def test_clips_that_are_tried_again_replace_what_the_store_has_of_them(cluster, folder):
     assert prepare(folder, ["a", "broken"], *on_ray(cluster))[0] == 0
     assert records(folder)["broken"][0] == "failed"
@@ -156,6 +159,17 @@ def test_clips_that_are_tried_again_replace_what_the_store_has_of_them(cluster, 
     assert status == 0, said
     assert {status for status, _ in records(folder).values()} == {"no_face"}
     assert FaceStore.open(folder / "store").record("a")["source_bytes"] == len(b"another clip")
+
+
+def test_a_machine_that_cannot_take_part_stops_nobody(cluster, folder, monkeypatch):
+    monkeypatch.setenv("FAULTS_START", "refuse")
+    third = add_machine(cluster)
+    names = [f"slow{number}" for number in range(12)]
+    status, said = prepare(folder, names, *on_ray(cluster))
+    cluster.remove_node(third)
+    assert status == 0, said
+    assert "takes no part: the mtcnn package is missing: install it" in " ".join(said.split())
+    assert_others_are_done_once(folder, names, set())
 
 
 def test_an_address_without_a_cluster_is_an_error_that_says_how_to_start_one(folder):

@@ -17,7 +17,8 @@ from rich.console import Console
 from tfdfd.clip import FAILED, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.inputs import choose_frame_source, num_cores
 from tfdfd.data.clip_folders import ClipFolders
-from tfdfd.data.store import FaceStore, source_bytes
+from tfdfd.data.patience import Patience
+from tfdfd.data.store import FaceStore
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.workers.events import Done
 from tfdfd.workers.job import CORES_PER_WORKER, MEMORY_PER_WORKER, ExtractionJob, Parts, Share
@@ -99,7 +100,7 @@ def make_parts(config: ExtractionConfig, share: Share) -> Parts:
     source, note = choose_frame_source(gpu=bool(gpus), num_threads=share.num_threads)
     detector = MTCNN(min_face_share=config.min_face_share)
     detector(np.zeros((1, 180, 320, 3), np.uint8))
-    return Parts(source, detector, (note,) if note else ())
+    return Parts(source, detector, (note,) if note else (), (MemoryError, tf.errors.ResourceExhaustedError))
 
 
 def extract_in_workers(
@@ -109,6 +110,7 @@ def extract_in_workers(
     workers: WorkerConfig,
     console: Console,
     *,
+    run_token: str,
     on_clip: Callable[[Done], None],
 ) -> Bugs:
     """Extract clips into a store that the caller holds for writing.
@@ -119,6 +121,7 @@ def extract_in_workers(
         config: how crops are made.
         workers: how many processes, and what they may take.
         console: for what a person should know meanwhile.
+        run_token: what `store.writing()` gave the caller.
         on_clip: called after each clip, for progress.
 
     Returns:
@@ -131,8 +134,11 @@ def extract_in_workers(
     def say(note: str) -> None:
         console.print(note, style="yellow")
 
+    patience = Patience(say=say)
+    folders = ClipFolders.of(clips)
+
     def recorded(clip: Clip) -> Done | None:
-        size = source_bytes(clip.path)
+        size = folders.size_of(clip.path, patience)
         for part in (store, *store.shards()):
             # A failed clip has a record from before where it is tried again.
             if part.holds(clip.clip_id, source_bytes=size, retry_failed=True) and (record := part.record(clip.clip_id)):
@@ -140,24 +146,31 @@ def extract_in_workers(
         return None
 
     def on_failed(clip: Clip, reason: str) -> None:
-        store.write(ClipFaces(clip.clip_id, FAILED, reason), source_bytes=source_bytes(clip.path))
+        store.write(ClipFaces(clip.clip_id, FAILED, reason), source_bytes=folders.size_of(clip.path, patience))
         on_clip(Done(clip.clip_id, FAILED, reason))
 
+    def on_done(done: Done) -> None:
+        if workers.ray:
+            # What a shard has of it now must not give way to what the store has from before.
+            store.forget(done.clip_id)
+        on_clip(done)
+
     job = ExtractionJob(
-        store.folder.absolute(), store.fingerprint, config, make_parts, Share(num_cores()), ClipFolders.of(clips)
+        store.folder.absolute(),
+        store.fingerprint,
+        config,
+        make_parts,
+        Share(num_cores()),
+        folders,
+        run_token=run_token,
     )
-    if workers.ray:
-        crew = _ray_crew(job, workers, say)
-        # What they write must not give way to what the store has of these clips from before.
-        store.forget(clip.clip_id for clip in clips)
-    else:
-        crew = _process_crew(job, workers, len(clips))
+    crew = _ray_crew(job, workers, say) if workers.ray else _process_crew(job, workers, len(clips))
     return run_clips(
         clips,
         crew,
         clip_timeout_seconds=workers.clip_timeout,
         recorded=recorded,
-        on_done=on_clip,
+        on_done=on_done,
         on_failed=on_failed,
         on_note=say,
     )
@@ -189,9 +202,12 @@ def free_memory() -> int:
     for line in _lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):
             free = [int(line.split()[1]) * 1024]
-    limit, used = (_lines(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    cgroup = Path("/sys/fs/cgroup")
+    limit, used = (_lines(cgroup / name) for name in ("memory.max", "memory.current"))
     if limit and used and limit[0].isdigit():
-        free.append(max(0, int(limit[0]) - int(used[0])))
+        # What was read and can be dropped counts as used there.
+        cached = [int(line.split()[1]) for line in _lines(cgroup / "memory.stat") if line.startswith("inactive_file ")]
+        free.append(max(0, int(limit[0]) - int(used[0]) + sum(cached)))
     return min(free)
 
 

@@ -114,12 +114,15 @@ def prepare_store(
             "missing there: use another --store"
         )
     console.print(f"face store {path}: {len(clips) - len(todo)} of {len(clips)} clips are done, {len(todo)} to do")
-    bugs = Bugs()
+    bugs, reported = Bugs(), list[str]()
     if todo or absent:
         # Clips that fail are listed as they fail, so that a long run can be judged while it goes on.
-        with store.writing(), WorkProgress(console, "extracting faces", "clips", len(todo)) as progress:
+        with store.writing() as run_token, WorkProgress(console, "extracting faces", "clips", len(todo)) as progress:
+            # Another run may have ended since.
+            todo = clips_to_do(todo, store, retry_failed=retry_failed)
 
             def on_clip(done: Done) -> None:
+                reported.append(done.clip_id)
                 progress.advance()
                 if done.status != OK:
                     console.print(f"  {done.clip_id}: {done.status}, {done.reason}")
@@ -133,8 +136,9 @@ def prepare_store(
                     todo, store, on_clip=lambda faces: on_clip(Done(faces.clip_id, faces.status, faces.reason))
                 )
             elif todo:
-                bugs = extract_in_workers(todo, store, config, workers, console, on_clip=on_clip)
+                bugs = extract_in_workers(todo, store, config, workers, console, run_token=run_token, on_clip=on_clip)
     store.write_manifest(manifest.table)
+    _require_held(store, reported)
     _print_summary(store, manifest, console)
     if bugs.clip_ids:
         raise TfdfdError(
@@ -142,6 +146,17 @@ def prepare_store(
             f"All others are done; the same command tries these again. Please report this:\n{bugs.first_traceback}"
         )
     return store
+
+
+def _require_held(store: FaceStore, reported: Sequence[str]) -> None:
+    """Raise a TfdfdError if the store lacks clips that workers say they wrote: it was another disk, or lost them."""
+    lost = sorted(set(reported) - set(store.clips()["clip_id"]))
+    if lost:
+        raise TfdfdError(
+            f"{len(lost)} clips were reported done but are not in the store {store.folder}: {some(lost)}. Look whether "
+            "all machines see the same disk there and whether it lost what was written; the same command does these "
+            "clips again"
+        )
 
 
 def _refuse_what_is_not_honoured(

@@ -30,7 +30,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     """Write a table in the same way."""
     temporary = path.with_name(path.name + TEMPORARY)
-    table.to_parquet(temporary, index=False)
+    with open(temporary, "wb") as file:
+        table.to_parquet(file, index=False)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
 
 

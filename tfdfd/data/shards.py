@@ -7,9 +7,11 @@ by its record's name, which is the last thing to go.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,7 @@ def merge_shards(store: Path, fingerprint: Fingerprint) -> list[str]:
             _finish_move(marked, best[2], store)
     for shard in shards:
         _clear(shard)
-    if (store / SHARDS).is_dir() and not os.listdir(store / SHARDS):
-        (store / SHARDS).rmdir()
+    _remove_if_empty(store / SHARDS)
     return problems
 
 
@@ -178,9 +179,18 @@ def _clear(shard: Path) -> None:
         (shard / name).unlink(missing_ok=True)
     for path in sorted(shard.rglob("*"), reverse=True):
         if path.is_dir():
-            if not os.listdir(path):
-                path.rmdir()
+            _remove_if_empty(path)
         elif path.name.endswith(TEMPORARY) or path.suffix == ".jpg":
-            path.unlink()
-    if not os.listdir(shard):
-        shard.rmdir()
+            path.unlink(missing_ok=True)
+    _remove_if_empty(shard)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder, unless something is in it: a worker of a lost run may write there for some seconds yet."""
+    with suppress(FileNotFoundError):
+        if not os.listdir(folder):
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -21,6 +23,8 @@ from tfdfd.data.store_records import CLIP_COLUMNS, TRACK_COLUMNS, record_name, r
 from tfdfd.data.strips import encode_strip
 
 _FORMAT = 1
+LOCK = "writer.lock"
+"""File in a store that its writer holds; what is in it is the writer's token."""
 FILE_IS_GONE = -1
 """Size of a clip's file that is not there."""
 
@@ -136,25 +140,41 @@ class FaceStore:
         return store, ""
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[str]:
         """Hold the store for writing: one writer at a time, and no index while it may be out of date.
+
+        Yields:
+            A token of this run, which also stands in its lock: another machine that reads it there sees this store and
+            no copy.
 
         Raises:
             TfdfdError: if another run is writing to it, or it cannot be written.
         """
-        lock: IO[str] = self._patiently(lambda: open(self.folder / "writer.lock", "w"))  # noqa: SIM115, held to the end
+        token = uuid.uuid4().hex
+        with self._lock() as lock:
+            if lock is None:
+                raise TfdfdError(
+                    f"another run is writing to the store {self.folder}: wait for it or use another --store"
+                )
+            self._patiently(lambda: _overwrite(lock, token))
+            self._patiently(self._clean)
+            self._merge_shards()
+            yield token
+            self._merge_shards()
+            self.rebuild_index()
+            self._patiently(lambda: _overwrite(lock, ""))
+
+    @contextmanager
+    def _lock(self) -> Iterator[IO[bytes] | None]:
+        """Try to take the lock that a writer holds; yield its file, None if another has it."""
+        lock: IO[bytes] = self._patiently(lambda: open(self.folder / LOCK, "ab"))  # noqa: SIM115, held to the end
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise TfdfdError(
-                    f"another run is writing to the store {self.folder}: wait for it or use another --store"
-                ) from error
-            self._patiently(self._clean)
-            self._merge_shards()
-            yield
-            self._merge_shards()
-            self.rebuild_index()
+            except BlockingIOError:
+                yield None
+            else:
+                yield lock
 
     def _clean(self) -> None:
         for left in self.folder.rglob(f"*{TEMPORARY}"):
@@ -219,13 +239,14 @@ class FaceStore:
     def _write(self, faces: ClipFaces, strips: list[bytes], source_bytes: int) -> None:
         names = [strip_name(faces.clip_id, number) for number in range(len(strips))]
         record = record_of(faces, names, source_bytes)
-        before = self.record(faces.clip_id)
+        before = self.record(faces.clip_id) or record
+        # Those that no record will name go first: a clip with a strip missing is not done.
+        for left in {track["strip"] for track in before["tracks"]} - set(names):
+            self._patiently(lambda left=left: (self.folder / left).unlink(missing_ok=True))
         for name, encoded in zip(names, strips, strict=True):
             self._patiently(lambda name=name, encoded=encoded: self._write_file(name, encoded))
         encoded = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
         self._patiently(lambda: self._write_file(record_name(faces.clip_id), encoded))
-        for left in {track["strip"] for track in (before or record)["tracks"]} - set(names):
-            self._patiently(lambda left=left: (self.folder / left).unlink(missing_ok=True))
 
     def _write_file(self, name: str, content: bytes) -> None:
         # Not with mkdir(parents=True), which makes a new store where a disk is not mounted.
@@ -235,13 +256,13 @@ class FaceStore:
                 folder.mkdir(exist_ok=True)
         write_atomically(path, content)
 
-    def forget(self, clip_ids: Iterable[str]) -> None:
-        """Take out clips that are to be done again in a shard, so that no older record stands in the way."""
-        for clip_id in clip_ids:
-            if (record := self.record(clip_id)) is not None:
-                self._patiently(lambda clip_id=clip_id: (self.folder / record_name(clip_id)).unlink(missing_ok=True))
-                for track in record["tracks"]:
-                    self._patiently(lambda track=track: (self.folder / track["strip"]).unlink(missing_ok=True))
+    def forget(self, clip_id: str) -> None:
+        """Take out a clip that was done again in a shard, so that no older record stands in the way."""
+        if (record := self.record(clip_id)) is not None:
+            # A record without its strips gives way too, strips without a record would stay for ever.
+            for track in record["tracks"]:
+                self._patiently(lambda track=track: (self.folder / track["strip"]).unlink(missing_ok=True))
+            self._patiently(lambda: (self.folder / record_name(clip_id)).unlink(missing_ok=True))
 
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
         """Do something in the folder; wait where its disk is away, explain where it cannot be written."""
@@ -270,7 +291,11 @@ class FaceStore:
         return sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["clip_id"])
 
     def rebuild_index(self) -> None:
-        """Write the index anew from the records, in the order of clip ids."""
+        """Write the index anew from the records, in the order of clip ids; the caller holds the store for writing."""
+        for name, table in self._index().items():
+            self._patiently(lambda name=name, table=table: write_parquet(self.folder / name, table))
+
+    def _index(self) -> dict[str, pd.DataFrame]:
         records = self._patiently(self._all_records)
         clips = pd.DataFrame.from_records(
             [{name: value for name, value in record.items() if name != "tracks"} for record in records],
@@ -284,8 +309,7 @@ class FaceStore:
             ],
             columns=TRACK_COLUMNS,
         )
-        self._patiently(lambda: write_parquet(self.folder / "clips.parquet", clips))
-        self._patiently(lambda: write_parquet(self.folder / "tracks.parquet", tracks))
+        return {"clips.parquet": clips, "tracks.parquet": tracks}
 
     def clips(self) -> pd.DataFrame:
         """Return the index of clips: clip_id, status, reason, source and decoding of each."""
@@ -300,9 +324,16 @@ class FaceStore:
         return self._indexed("tracks.parquet", columns)
 
     def _indexed(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        chosen = None if columns is None else list(columns)
         if not (self.folder / name).is_file():
-            self.rebuild_index()
-        return pd.read_parquet(self.folder / name, columns=None if columns is None else list(columns))
+            with self._lock() as lock:
+                if lock is None:
+                    # Of what is there now; written down it would hide what comes.
+                    written = io.BytesIO()
+                    self._index()[name].to_parquet(written, index=False)
+                    return pd.read_parquet(written, columns=chosen)
+                self.rebuild_index()
+        return pd.read_parquet(self.folder / name, columns=chosen)
 
     def write_manifest(self, table: pd.DataFrame) -> None:
         """Keep the labels beside the strips, so that a store can be trained on where the clips are not.
@@ -329,6 +360,13 @@ class FaceStore:
         if not path.is_file():
             raise TfdfdError(f"the store {self.folder} holds no manifest: give the clips' folder with --data")
         return pd.read_parquet(path)
+
+
+def _overwrite(file: IO[bytes], content: str) -> None:
+    # By the file that is held: on some network disks, closing another one gives its lock away.
+    os.ftruncate(file.fileno(), 0)
+    os.write(file.fileno(), content.encode())
+    os.fsync(file.fileno())
 
 
 def source_bytes(path: Path) -> int:

@@ -14,7 +14,7 @@ from threading import Lock, Thread
 
 from tfdfd.clip import Clip
 from tfdfd.workers.events import Event
-from tfdfd.workers.job import ExtractionJob, do_clips
+from tfdfd.workers.job import ExtractionJob, WantOfMemoryError, do_clips
 
 _PR_SET_PDEATHSIG = 1
 
@@ -55,7 +55,12 @@ def main(connection: Connection, parent: int) -> None:
             yield inbox.get()
 
     Thread(target=listen, name="listen", daemon=True).start()
-    do_clips(job, clips(), say, writing=writing)
+    try:
+        do_clips(job, clips(), say, writing=writing)
+    except WantOfMemoryError as error:
+        # As the system would do it: then the clips are tried again, alone.
+        print(error, file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)  # it was refused; the thread that waits for clips would keep the process

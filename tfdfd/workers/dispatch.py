@@ -17,9 +17,15 @@ from tfdfd.workers.events import DETECTING, KILLED, LOST, WAITING, Began, Bug, D
 CLIPS_PER_WORKER = 2
 """A worker reads one clip while it finds the faces of another."""
 MAX_STARTS = 3
-"""Workers that may die in a row before one was ready: what stops one from starting stops all."""
+"""Workers that may die in a row before one was ready: what stops one from starting stops all, unless others work."""
+REST_SECONDS = 300.0
+"""How long a place in which no worker starts is left empty while others work, e.g. that of a broken GPU."""
 MAX_FAULTS = 24
 """Faults in a row, without a clip finished in between: so many are not the clips' doing."""
+_DOUBTFUL_FAULTS = MAX_FAULTS // 2
+"""Faults in a row after which clips from far away are tried: bad clips often lie together."""
+_MAX_NAMED = 5
+"""Clips that a message names."""
 MAX_LOSSES = 2
 """Times that a clip may be lost with a machine before it falls under suspicion."""
 NOTE_SECONDS = 30.0
@@ -52,6 +58,8 @@ class _Worker:
     overdue_clip: str | None = None
     is_dismissed: bool = False
     """Whether it was ended to leave its memory to others."""
+    has_worked: bool = False
+    """Whether it was ever handed a clip."""
 
     @property
     def is_ready(self) -> bool:
@@ -65,7 +73,7 @@ class Dispatcher:
     a clip whose worker dies then too has failed. Where workers were killed from outside, want of memory is the
     likely reason, which may be another worker's doing: such clips are done again at the end, while nothing else
     runs. That clips have failed so is only said once another clip was finished after them, or all are tried: where
-    every worker dies of every clip, it is not the clips.
+    every worker dies of every clip, it is not the clips. Whether it is, clips from the end of the list tell.
 
     Args:
         clips: what to do, in order.
@@ -88,7 +96,10 @@ class Dispatcher:
         self._timeout = clip_timeout_seconds or math.inf
         self._recorded = recorded
         self._lost: dict[str, int] = {}
-        self._starts = self._faults = 0
+        self._starts = 0
+        self._failed_starts: dict[int, int] = {}
+        self._resting: dict[int, float] = {}
+        self._faults: list[str] = []
         self._done: list[Done] = []
         self._verdicts: list[tuple[Clip, str]] = []
         self._flushed: list[tuple[Clip, str]] = []
@@ -105,17 +116,20 @@ class Dispatcher:
         """Whether every clip has been dealt with."""
         return not (self._todo or self._suspects or self._killed or any(w.held for w in self._workers.values()))
 
-    def vacant_slots(self, num_workers: int) -> list[int]:
+    def vacant_slots(self, num_workers: int, now: float) -> list[int]:
         """Return the slots in which a worker should be started now: no more than there are clips for.
 
         Args:
             num_workers: workers that may run at a time now; machines may come and go.
+            now: seconds, by which slots rest in which no worker would start.
         """
         busy = sum(bool(worker.held) for worker in self._workers.values())
         waiting = len(self._todo) + len(self._suspects)
         wanted = min(num_workers, busy + waiting) or min(1, num_workers, len(self._killed))
-        free = (slot for slot in count() if slot not in self._workers)
-        return list(islice(free, max(0, wanted - len(self._workers))))
+        self._resting = {slot: until for slot, until in self._resting.items() if now < until and self._workers}
+        taken = self._workers.keys() | self._resting.keys()
+        free = (slot for slot in count() if slot not in taken)
+        return list(islice(free, max(0, wanted - len(taken))))
 
     def started(self, slot: int, now: float) -> None:
         """Note that a worker was started."""
@@ -136,13 +150,15 @@ class Dispatcher:
         held = worker.held
         if not worker.is_ready or worker.overdue or worker.is_dismissed or any(clip.is_alone for clip in held.values()):
             return []
+        if len(self._faults) >= _DOUBTFUL_FAULTS and self._todo:
+            return [] if held else self._hand_over(slot, [_Held(self._todo.pop())])
         if not held and self._suspects:
-            return _hand_over(held, [_Held(self._suspects.popleft(), is_alone=True)])
+            return self._hand_over(slot, [_Held(self._suspects.popleft(), is_alone=True)])
         if self._todo:
             room = min(CLIPS_PER_WORKER - len(held), len(self._todo))
-            return _hand_over(held, [_Held(self._todo.popleft()) for _ in range(room)])
+            return [] if not room else self._hand_over(slot, [_Held(self._todo.popleft()) for _ in range(room)])
         if self._killed and len(self._workers) == 1 and not held:
-            return _hand_over(held, [_Held(self._killed.popleft(), is_alone=True, is_last_try=True)])
+            return self._hand_over(slot, [_Held(self._killed.popleft(), is_alone=True, is_last_try=True)])
         return []
 
     def heard(self, slot: int, event: Event, now: float) -> None:
@@ -154,7 +170,6 @@ class Dispatcher:
         worker = self._workers[slot]
         if isinstance(event, Ready):
             worker.deadline = math.inf
-            self._starts = 0
             self._notes += [note for note in event.notes if note not in self._noted]
             self._noted |= set(event.notes)
         elif isinstance(event, Began):
@@ -172,11 +187,17 @@ class Dispatcher:
             del worker.held[event.clip_id]
             self.bugs.append(event.clip_id)
             self.first_traceback = self.first_traceback or event.traceback
-            self._count_fault(event.traceback)
+            self._count_fault([event.clip_id], event.traceback)
         elif isinstance(event, Refused):
             raise TfdfdError(event.message)
         else:
-            self._ended(self._workers.pop(slot), event)
+            worker = self._workers.pop(slot)
+            if worker.is_dismissed:
+                return
+            if worker.has_worked:
+                self._ended(worker, event)
+            elif event.how != LOST:
+                self._failed_to_start(slot, worker, event, now)
 
     def overdue_slots(self, now: float) -> list[int]:
         """Return the workers to be killed, for a clip that took too long or a start that never ended."""
@@ -216,28 +237,36 @@ class Dispatcher:
 
     def _finish(self, done: Done) -> None:
         self._done.append(done)
-        self._faults = 0
+        self._faults = []
         self._flush_verdicts()
 
     def _flush_verdicts(self) -> None:
         self._flushed += self._verdicts
         self._verdicts = []
 
+    def _failed_to_start(self, slot: int, worker: _Worker, ended: Ended, now: float) -> None:
+        self._starts += 1
+        failed = self._failed_starts[slot] = self._failed_starts.get(slot, 0) + 1
+        reason = worker.overdue or ended.reason
+        others = [
+            other
+            for other, at in self._workers.items()
+            if at.has_worked or at.is_ready or other not in self._failed_starts
+        ]
+        if not others and self._starts >= MAX_STARTS:
+            memory = ", or give fewer --workers if the system has run out of memory" if ended.how == KILLED else ""
+            raise TfdfdError(
+                f"{self._starts} workers in a row ended before they were ready, the last by {reason}: `tfdfd "
+                f"doctor` looks at what they need{memory}{_told(ended)}"
+            )
+        if failed >= MAX_STARTS:
+            self._resting[slot] = now + REST_SECONDS
+            self._notes.append(
+                f"worker {slot} ended {failed} times before it was ready, the last time by {reason}: going on without "
+                f"it, it is tried again in {REST_SECONDS / 60:g} minutes{_told(ended)}"
+            )
+
     def _ended(self, worker: _Worker, ended: Ended) -> None:
-        words = f"\nthe last that it printed:\n{ended.last_words}" if ended.last_words else ""
-        if worker.is_dismissed:
-            return
-        if not worker.is_ready:
-            if ended.how == LOST:
-                return
-            self._starts += 1
-            reason = worker.overdue or ended.reason
-            if self._starts >= MAX_STARTS:
-                raise TfdfdError(
-                    f"{self._starts} workers in a row ended before they were ready, the last by {reason}: `tfdfd "
-                    f"doctor` looks at what they need{words}"
-                )
-            return
         unfinished = [held for held in worker.held.values() if not self._is_recorded(held)]
         untouched, again = [], []
         for held in unfinished:
@@ -260,8 +289,10 @@ class Dispatcher:
         if again:
             when = "when the others are done" if ended.how == KILLED else "each alone"
             self._notes.append(f"a worker ended by {ended.reason}: {', '.join(again)} are tried again {when}")
-        if unfinished:
-            self._count_fault(f"{worker.overdue or ended.reason}{words}")
+        # A clip that is tried for the last time was under suspicion before; a lost machine is nobody's fault.
+        if ended.how != LOST and any(not held.is_last_try for held in unfinished):
+            touched = [held.clip.clip_id for held in unfinished if held.stage]
+            self._count_fault(touched, f"{worker.overdue or ended.reason}{_told(ended)}")
 
     def _is_recorded(self, held: _Held) -> bool:
         done = self._recorded(held.clip) if held.stage == DETECTING else None
@@ -269,18 +300,28 @@ class Dispatcher:
             self._finish(done)
         return done is not None
 
-    def _count_fault(self, what: str) -> None:
-        self._faults += 1
-        if self._faults >= MAX_FAULTS:
+    def _count_fault(self, clip_ids: list[str], what: str) -> None:
+        self._faults.append(" and ".join(clip_ids))
+        if len(self._faults) >= MAX_FAULTS:
+            named = [names for names in dict.fromkeys(reversed(self._faults)) if names][:_MAX_NAMED]
             raise TfdfdError(
-                f"{self._faults} faults in a row without a clip finished in between, so they are not the clips' doing: "
-                f"nothing is recorded of them; `tfdfd doctor` looks at what workers need. The last was {what}"
+                f"{len(self._faults)} faults in a row without a clip finished in between, on clips from both ends of "
+                "the list, so they are hardly the clips' doing: nothing is recorded of them; `tfdfd doctor` looks at "
+                f"what workers need. The last were {', '.join(named)}: if nothing but such clips is left, take them "
+                f"out of the data. The last fault was {what}"
             )
 
+    def _hand_over(self, slot: int, clips: list[_Held]) -> list[Clip]:
+        worker = self._workers[slot]
+        worker.has_worked = True
+        worker.held.update((clip.clip.clip_id, clip) for clip in clips)
+        self._starts = 0
+        self._failed_starts.pop(slot, None)
+        return [clip.clip for clip in clips]
 
-def _hand_over(held: dict[str, _Held], clips: list[_Held]) -> list[Clip]:
-    held.update((clip.clip.clip_id, clip) for clip in clips)
-    return [clip.clip for clip in clips]
+
+def _told(ended: Ended) -> str:
+    return f"\nthe last that it printed:\n{ended.last_words}" if ended.last_words else ""
 
 
 def _verdict(held: _Held, ended: Ended) -> str:

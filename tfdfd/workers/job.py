@@ -43,6 +43,12 @@ class Parts:
     detector: Detector
     notes: tuple[str, ...] = ()
     """As `Ready.notes`."""
+    memory_errors: tuple[type[Exception], ...] = (MemoryError,)
+    """What is raised where memory, of the machine or of a GPU, runs out."""
+
+
+class WantOfMemoryError(Exception):
+    """A worker has no memory for its clips; its message is the traceback."""
 
 
 MakeParts = Callable[[ExtractionConfig, Share], Parts]
@@ -62,6 +68,8 @@ class ExtractionJob:
     clip_folders: ClipFolders
     shard: str = ""
     """The part of the store that is written to; empty for its main tree."""
+    run_token: str = ""
+    """What the run has written to its store (`FaceStore.writing`): a machine that reads it there has the same disk."""
     patience_seconds: float = PATIENCE_SECONDS
     """How long a disk may be away, of the store or of the clips."""
 
@@ -75,6 +83,9 @@ def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], N
             them out bounds the memory: each clip that is not done yet may have its frames here.
         say: receives events, from two threads.
         writing: held while something is written to the store.
+
+    Raises:
+        WantOfMemoryError: if memory ran out; what was going on is not done, and this process should end.
     """
     try:
         parts = job.make_parts(job.config, job.share)
@@ -95,10 +106,13 @@ def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], N
         except TfdfdError as error:
             say(Refused(str(error)))
             return
+        except parts.memory_errors as error:
+            raise WantOfMemoryError(_told(error)) from error
         except Exception as error:  # noqa: BLE001, a bug on one clip is announced and must not cost a night's run
             say(Bug(clip.clip_id, _told(error)))
         else:
             say(_done(faces))
+            del faces  # and its frames, before the next clip's faces are found
 
 
 def _read_ahead(

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tfdfd.clip import TfdfdError
+from tfdfd.workers.dispatch import MAX_STARTS
 from tfdfd.workers.job import CORES_PER_WORKER, MEMORY_PER_WORKER
+
+_REFRESH_SECONDS = 2.0
+"""How old the list of machines may be."""
+_NO_MACHINE_SECONDS = 600.0
+"""Time for which a cluster may have no machine that takes a worker: a new one may be on its way."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +63,84 @@ def machines_of(nodes: Iterable[Mapping[str, Any]]) -> list[Machine]:
             )
         )
     return sorted(machines, key=lambda machine: (machine.name, machine.node_id))
+
+
+class Register:
+    """The machines that take part: those of the cluster, as they come and go, less those on which no worker starts.
+
+    Args:
+        nodes: the cluster's, as `machines_of` takes them.
+        say: told what a person should know.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        nodes: Callable[[], Iterable[Mapping[str, Any]]],
+        *,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._nodes, self._say, self._clock = nodes, say, clock
+        self._left_out: dict[str, str] = {}
+        self._failed_starts: dict[str, int] = {}
+        self._looked = self._had_some = clock()
+        self._alive = {machine.node_id: machine for machine in machines_of(nodes())}
+
+    def taking_part(self) -> list[Machine]:
+        """Return the machines that may be given workers now.
+
+        Raises:
+            TfdfdError: if there is none, and none is to be expected.
+        """
+        now = self._clock()
+        if now - self._looked > _REFRESH_SECONDS:
+            self._look()
+        machines = [machine for machine in self._alive.values() if machine.node_id not in self._left_out]
+        if machines:
+            self._had_some = now
+        elif self._left_out:
+            raise TfdfdError(f"no machine of the Ray cluster can take part: {'; '.join(self._left_out.values())}")
+        elif now - self._had_some > _NO_MACHINE_SECONDS:
+            raise TfdfdError(
+                f"the Ray cluster has had no machine with a CPU to give for {_NO_MACHINE_SECONDS / 60:.0f} minutes: "
+                "start some (`ray status` lists them) and run the same command again; what is done is kept"
+            )
+        return machines
+
+    def is_there(self, machine: Machine) -> bool:
+        """Return whether a machine is still part of the cluster; it may take some seconds until its loss is known."""
+        self._look()
+        return machine.node_id in self._alive
+
+    def started(self, machine: Machine) -> None:
+        """Take in that a worker was ready."""
+        self._failed_starts.pop(machine.node_id, None)
+
+    def failed_to_start(self, machine: Machine, why: str, *, refused: bool) -> bool:
+        """Take in that a worker was not.
+
+        Args:
+            machine: where.
+            why: for a person.
+            refused: whether no other would be, e.g. because the store is not there.
+
+        Returns:
+            Whether the machine takes no part from now on.
+        """
+        failed = self._failed_starts[machine.node_id] = self._failed_starts.get(machine.node_id, 0) + 1
+        if (refused or failed >= MAX_STARTS) and machine.node_id not in self._left_out:
+            self._left_out[machine.node_id] = f"{machine.name}: {why}"
+            self._say(f"the machine {machine.name} takes no part: {why}")
+        return machine.node_id in self._left_out
+
+    def _look(self) -> None:
+        self._looked = self._clock()
+        found = {machine.node_id: machine for machine in machines_of(self._nodes())}
+        for node_id in self._alive.keys() - found.keys():
+            self._say(f"the machine {self._alive[node_id].name} has left the Ray cluster: others do its clips")
+        for node_id in found.keys() - self._alive.keys():
+            self._say(f"the machine {found[node_id].name} takes part from now on")
+        if self._alive and not found:
+            self._say("the Ray cluster has no machine left with a CPU to give: waiting for one")
+        self._alive = found

@@ -59,7 +59,7 @@ def run_clips(
         while not dispatcher.is_over:
             for slot in dispatcher.surplus_slots():
                 workers[slot].kill()
-            for slot in dispatcher.vacant_slots(crew.num_workers):
+            for slot in dispatcher.vacant_slots(crew.num_workers, clock()):
                 workers[slot] = crew.start(slot)
                 dispatcher.started(slot, clock())
             for slot, worker in workers.items():

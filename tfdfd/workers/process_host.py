@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from multiprocessing import connection as connections
 
-from tfdfd.clip import Clip, TfdfdError
-from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.clip import Clip
+from tfdfd.data.patience import Patience
+from tfdfd.data.store import LOCK
 from tfdfd.workers.events import Event, Refused
 from tfdfd.workers.job import ExtractionJob
 from tfdfd.workers.processes import ProcessWorker
@@ -18,12 +21,14 @@ class ProcessHost:
 
     Args:
         job: what the process does.
+        environment: variables that it has beside or instead of those of the actor.
     """
 
-    def __init__(self, job: ExtractionJob) -> None:
-        problem = what_is_not_shared(job)
+    def __init__(self, job: ExtractionJob, environment: Mapping[str, str]) -> None:
+        patience = Patience(job.patience_seconds)
+        problem = patience.keep_trying(lambda: what_is_not_shared(job), what="the store", folder=job.store_folder)
         self._refusal: list[Event] = [Refused(problem)] if problem else []
-        self._worker = None if problem else ProcessWorker(job, {})
+        self._worker = None if problem else ProcessWorker(job, environment)
 
     def submit(self, clip: Clip) -> None:
         """Hand over a clip."""
@@ -45,15 +50,22 @@ class ProcessHost:
 
 
 def what_is_not_shared(job: ExtractionJob) -> str:
-    """Return which folder this machine does not see as the one does that handed out the job, or an empty string."""
+    """Return which folder this machine does not see as the one does that handed out the job, or an empty string.
+
+    Raises:
+        OSError: if a disk cannot be read.
+    """
     advice = "the store and the clips must be on disks that all machines share, under the same paths"
     try:
-        found = Fingerprint.from_file(job.store_folder / "store.json")
-    except TfdfdError as error:
-        return f"the store {job.store_folder} is not here ({error}): {advice}"
-    if found != job.fingerprint:
+        token = (job.store_folder / LOCK).read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return f"the store {job.store_folder} is not here: {advice}"
+    # The settings of two stores are alike where both were made by the same command, or one is a copy.
+    if token != job.run_token:
         return f"another store is at {job.store_folder}: {advice}"
-    missing = [str(folder) for folder in job.clip_folders.inodes if not folder.is_dir()]
-    if missing:
-        return f"the clips' folder {missing[0]} is not here: {advice}"
+    for folder in job.clip_folders.inodes:
+        try:
+            os.stat(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return f"the clips' folder {folder} is not here: {advice}"
     return ""

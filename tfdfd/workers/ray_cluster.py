@@ -15,23 +15,19 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tfdfd.clip import Clip, TfdfdError
-from tfdfd.workers.events import CRASHED, KILLED, LOST, Ended, Event, Note, Refused
+from tfdfd.workers.events import KILLED, LOST, Ended, Event, Note, Ready, Refused
 from tfdfd.workers.job import ExtractionJob, Share
-from tfdfd.workers.machines import Machine, machines_of
+from tfdfd.workers.machines import Machine, Register
 from tfdfd.workers.process_host import ProcessHost
 
 _POLL_SECONDS = 1.0
 """How long an actor waits for an event before it answers that there is none; a clip may be handed over in between."""
-_REFRESH_SECONDS = 2.0
-"""How old the list of machines may be."""
 _PLACING_SECONDS = 30.0
 """Time after which a person is told that a worker still waits for cores."""
-_NO_MACHINE_SECONDS = 600.0
-"""Time for which a cluster may have no machine that takes a worker: a new one may be on its way."""
 _FAREWELL_SECONDS = 10.0
 _KNOCK_SECONDS = 10.0
 
@@ -92,12 +88,11 @@ class RayCrew:
         connect(address)
         self._job = job
         self._max_workers = max_workers
-        self._say = say
         self._clock = clock
         self._living: list[RayWorker] = []
-        self._looked = self._had_some = clock()
-        self._machines = {machine.node_id: machine for machine in machines_of(ray.nodes())}
-        workers = sum(machine.num_workers for machine in self._machines.values())
+        self._register = Register(ray.nodes, say=say, clock=clock)
+        self._machines = self._register.taking_part()
+        workers = sum(machine.num_workers for machine in self._machines)
         say(f"the Ray cluster has {len(self._machines)} machines for {workers} workers")
 
     @property
@@ -107,27 +102,19 @@ class RayCrew:
         Raises:
             TfdfdError: if there has been no machine for a long time.
         """
-        now = self._clock()
-        if now - self._looked > _REFRESH_SECONDS:
-            self._look()
-        if self._machines:
-            self._had_some = now
-        elif now - self._had_some > _NO_MACHINE_SECONDS:
-            raise TfdfdError(
-                f"the Ray cluster has had no machine with a CPU to give for {_NO_MACHINE_SECONDS / 60:.0f} minutes: "
-                "start some (`ray status` lists them) and run the same command again; what is done is kept"
-            )
-        places = sum(machine.num_workers for machine in self._machines.values())
+        self._machines = self._register.taking_part()
+        places = sum(machine.num_workers for machine in self._machines)
         return places if self._max_workers is None else min(places, self._max_workers)
 
     def start(self, slot: int) -> RayWorker:
         """Start a worker on the machine with the most room, which a new one gets first."""
         self._living = [worker for worker in self._living if worker.is_alive]
         taken = [worker.machine.node_id for worker in self._living]
-        machine = max(self._machines.values(), key=lambda machine: machine.num_workers - taken.count(machine.node_id))
+        machine = max(self._machines, key=lambda machine: machine.num_workers - taken.count(machine.node_id))
         share = Share(num_threads=machine.threads_per_worker)
-        job = dataclasses.replace(self._job, share=share, shard=machine.shard)
-        self._living.append(RayWorker(job, machine, is_there=self._is_there, clock=self._clock))
+        # Of this run alone: a worker of an earlier one may still write for some seconds.
+        job = dataclasses.replace(self._job, share=share, shard=f"{machine.shard}-{self._job.run_token[:8]}")
+        self._living.append(RayWorker(job, machine, self._register, clock=self._clock))
         return self._living[-1]
 
     def wait(self, seconds: float) -> None:
@@ -148,21 +135,6 @@ class RayCrew:
         self._living = []
         ray.shutdown()
 
-    def _look(self) -> None:
-        self._looked = self._clock()
-        found = {machine.node_id: machine for machine in machines_of(ray.nodes())}
-        for node_id in self._machines.keys() - found.keys():
-            self._say(f"the machine {self._machines[node_id].name} has left the Ray cluster: others do its clips")
-        for node_id in found.keys() - self._machines.keys():
-            self._say(f"the machine {found[node_id].name} takes part from now on")
-        if self._machines and not found:
-            self._say("the Ray cluster has no machine left with a CPU to give: waiting for one")
-        self._machines = found
-
-    def _is_there(self, machine: Machine) -> bool:
-        self._look()
-        return machine.node_id in self._machines
-
 
 class RayWorker:
     """A worker on a machine of the cluster.
@@ -170,15 +142,13 @@ class RayWorker:
     Args:
         job: what it does.
         machine: where.
-        is_there: whether a machine is still part of the cluster.
+        register: told whether it starts; asked whether its machine is there.
         clock: seconds that only rise.
     """
 
-    def __init__(
-        self, job: ExtractionJob, machine: Machine, *, is_there: Callable[[Machine], bool], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, job: ExtractionJob, machine: Machine, register: Register, *, clock: Callable[[], float]) -> None:
         self.machine = machine
-        self._is_there, self._clock = is_there, clock
+        self._register, self._clock = register, clock
         where = NodeAffinitySchedulingStrategy(machine.node_id, soft=False)
         actor = ray.remote(ProcessHost).options(
             num_cpus=machine.cpus_per_worker,
@@ -186,10 +156,11 @@ class RayWorker:
             scheduling_strategy=where,
             max_restarts=0,
         )
-        self._actor: Any = actor.remote(job)
+        # Where Ray gives no GPU it leaves the variable alone, and TensorFlow would take one that is not ours.
+        self._actor: Any = actor.remote(job, {} if machine.gpus_per_worker else {"CUDA_VISIBLE_DEVICES": ""})
         self._answer: Any = None
         self._asked = clock()
-        self._is_placed = self._is_condemned = self._has_ended = self._has_complained = False
+        self._is_placed = self._is_ready = self._is_condemned = self._has_ended = self._has_complained = False
 
     @property
     def is_alive(self) -> bool:
@@ -211,17 +182,37 @@ class RayWorker:
         """Return what was said since the last call; the last event is Ended."""
         if self._has_ended:
             return []
-        if self._is_condemned:
-            return [self._end(Ended(KILLED if self._is_placed else LOST, f"SIGKILL on {self.machine.name}"))]
-        if self._answer is None or not ray.wait([self._answer], timeout=0)[0]:
+        heard: list[Event] = []
+        if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
+            answer, self._answer = self._answer, None
+            try:
+                heard = self._understood(ray.get(answer))
+            except RayError as error:
+                heard = [] if self._is_condemned else [self._end(self._what_ended(error))]
+        elif not self._is_condemned:
             return self._complaint()
-        answer, self._answer = self._answer, None
-        try:
-            heard: list[Event] = ray.get(answer)
-        except RayError as error:
-            return [self._end(self._what_ended(error))]
+        if self._is_condemned and not self._has_ended:
+            # After what it said before: a clip that it has done is not done again.
+            heard.append(self._end(Ended(KILLED if self._is_placed else LOST, "SIGKILL")))
+        return heard
+
+    def _understood(self, said: list[Event]) -> list[Event]:
         self._is_placed = True
-        return [self._end(event) if isinstance(event, Ended) else self._named(event) for event in heard]
+        heard: list[Event] = []
+        for event in said:
+            if isinstance(event, Ended):
+                heard.append(self._end(event))
+            elif isinstance(event, Refused) and not self._is_ready:
+                self._register.failed_to_start(self.machine, event.message, refused=True)
+                return [*heard, self._end(Ended(LOST, "a refusal"))]
+            elif isinstance(event, Refused):
+                heard.append(Refused(f"on the machine {self.machine.name}: {event.message}"))
+            else:
+                if isinstance(event, Ready):
+                    self._is_ready = True
+                    self._register.started(self.machine)
+                heard.append(event)
+        return heard
 
     def dismiss(self) -> Any:
         """Have the process end by itself; return a reference that is ready once it has."""
@@ -235,18 +226,20 @@ class RayWorker:
     def _end(self, ended: Ended) -> Ended:
         self._has_ended = True
         ray.kill(self._actor)
-        where = f" on {self.machine.name}"
-        return ended if ended.reason.endswith(where) else dataclasses.replace(ended, reason=f"{ended.reason}{where}")
-
-    def _named(self, event: Event) -> Event:
-        if isinstance(event, Refused):
-            return Refused(f"on the machine {self.machine.name}: {event.message}")
-        return event
+        if not self._is_ready and ended.how != LOST:
+            words = f"\n{ended.last_words}" if ended.last_words else ""
+            why = f"workers end by {ended.reason} before they are ready{words}"
+            if self._register.failed_to_start(self.machine, why, refused=False):
+                ended = Ended(LOST, ended.reason, ended.last_words)
+        return dataclasses.replace(ended, reason=f"{ended.reason} on {self.machine.name}")
 
     def _what_ended(self, error: RayError) -> Ended:
         if isinstance(error, RayActorError) and error.actor_init_failed:
-            return Ended(CRASHED, "an error when its actor began", str(error))
-        if not self._is_there(self.machine):
+            why = f"a worker's actor cannot begin:\n{error}"
+            self._register.failed_to_start(self.machine, why, refused=True)
+            return Ended(LOST, "an error when its actor began")
+        # Ray loses touch at once, but tells only after a while that a machine is gone.
+        if isinstance(error, ActorUnavailableError) or not self._register.is_there(self.machine):
             return Ended(LOST, "the loss of its machine")
         # Ray ends actors where a machine's memory runs out; the message says so, and much else.
         return Ended(KILLED, "the end of its Ray actor", str(error))
