@@ -48,10 +48,10 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
     # Of ready-made crops the detector may not be known.
     made["min_face_share"] = made["detector"].get("min_face_share") if isinstance(made["detector"], dict) else None
     for name in (field.name for field in fields(ExtractionConfig)):
-        asked = getattr(crops, name)
-        if asked not in (getattr(ExtractionConfig(), name), made.get(name)):
+        asked, found = getattr(crops, name), made.get(name)
+        if asked not in (getattr(ExtractionConfig(), name), found):
             raise TfdfdError(
-                f"--{name.replace('_', '-')} {asked}: the store {store.folder} was made with {made.get(name, 'no such setting')}, and its "
+                f"--{name.replace('_', '-')} {asked}: the store {store.folder} was made with {found}, and its "
                 "clips are not here to make it anew"
             )
     console.print(f"no clips are given: labels and faces come from the store {store.folder}")

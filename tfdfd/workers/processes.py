@@ -29,6 +29,13 @@ main(connection, int(sys.argv[2]))
 """
 _LAST_WORDS = 16_000
 """Bytes kept of what a worker prints."""
+_NOISE = (
+    "Extension modules:",
+    "<frozen importlib.",
+    "All log messages before absl::",
+    "oneDNN custom operations are on",
+)
+"""Of what a crashed process prints: lists of all modules and of Python's own import frames, TensorFlow's greetings."""
 _FAREWELL_SECONDS = 5.0
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -185,8 +192,7 @@ class ProcessWorker:
             self._printed = None
         code = self._process.returncode
         printed = self._words.decode(errors="replace").splitlines()
-        # Python ends the report of a crash with a list of all modules, longer than the rest.
-        words = "\n".join(line for line in printed if line and not line.startswith("Extension modules:"))
+        words = "\n".join(line for line in printed if line and not any(noise in line for noise in _NOISE))
         if code is None or code == -signal.SIGKILL:
             return Ended(KILLED, "SIGKILL", words)
         if code < 0:
