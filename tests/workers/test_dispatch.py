@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tfdfd.clip import Clip, TfdfdError
-from tfdfd.workers.dispatch import MAX_FAULTS, REST_SECONDS, START_SECONDS
+from tfdfd.workers.dispatch import DOUBTFUL_FAULTS, REST_SECONDS, START_SECONDS
 from tfdfd.workers.events import (
     CRASHED,
     DETECTING,
@@ -262,7 +262,7 @@ def test_what_was_written_but_not_said_is_not_done_again():
 def test_where_every_clip_breaks_its_worker_it_is_not_the_clips():
     names = [f"clip {number}" for number in range(100)]
     found = {}
-    with pytest.raises(TfdfdError, match=f"{MAX_FAULTS} faults in a row") as error:
+    with pytest.raises(TfdfdError, match=f"{2 * DOUBTFUL_FAULTS} faults in a row") as error:
         found, _ = run(names, ScriptedCrew(2, {(name, READING): [CRASHED] for name in names}))
     assert "last words" in str(error.value)
     assert not found
@@ -280,13 +280,20 @@ def test_bad_clips_among_good_ones_never_stop_the_run():
     assert [found[name] == "ok" for name in names] == [False, True] * 100
 
 
+@pytest.mark.parametrize("num_workers", [1, 3, 40])
 @pytest.mark.parametrize("fault", [CRASHED, KILLED, "bug"])
-def test_bad_clips_that_lie_together_never_stop_the_run(fault):
+def test_bad_clips_that_lie_together_never_stop_the_run(num_workers, fault):
     names = [str(number) for number in range(200)]
-    crew = ScriptedCrew(3, {(name, READING): [fault] for name in names[:100]})
+    crew = ScriptedCrew(num_workers, {(name, READING): [fault] for name in names[:100]})
     found, bugs = run(names, crew)
     assert [name for name in names if found.get(name) == "ok"] == names[100:]
     assert sorted([*bugs.clip_ids, *(name for name, what in found.items() if what != "ok")]) == sorted(names[:100])
+
+
+def test_bad_clips_that_are_all_that_is_left_have_failed():
+    names = [str(number) for number in range(16)]
+    found, _ = run(names, ScriptedCrew(2, {(name, READING): [CRASHED] for name in names}))
+    assert all("ended twice" in found[name] for name in names)
 
 
 class StillbornWorker(ScriptedWorker):
@@ -334,6 +341,21 @@ def test_a_place_in_which_no_worker_starts_rests_while_others_work():
     assert crew.slots == [0, 1, 2, 1, 1]
     assert "worker 1 ended 3 times before it was ready" in reported[-1]
     assert "last words" in reported[-1]
+
+
+class BrokenAtOne(ScriptedWorker):
+    """Cannot start in the slot 0."""
+
+    def events(self):
+        return self._end([], CRASHED) if self.slot == 0 and not self.has_ended else super().events()
+
+
+def test_a_place_that_rests_is_not_tried_while_another_is_free():
+    names = [str(number) for number in range(20)]
+    crew = ScriptedCrew(2, {("18", READING): [CRASHED], ("17", READING): [KILLED]}, worker=BrokenAtOne)
+    found, _ = run(names, crew)
+    assert [name for name in names if found[name] != "ok"] == ["17", "18"]
+    assert crew.slots.count(0) == 3
 
 
 class UselessWorker(ScriptedWorker):

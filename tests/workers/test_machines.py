@@ -106,6 +106,15 @@ def test_where_no_machine_can_take_part_the_run_stops_with_all_reasons(cluster):
         cluster.names()
 
 
+def test_machines_that_are_away_are_waited_for_although_another_cannot_take_part(cluster):
+    a, _ = cluster.register.taking_part()
+    cluster.register.failed_to_start(a, "the store is not here", refused=True)
+    cluster.nodes = cluster.nodes[:1]
+    assert cluster.names() == []
+    cluster.nodes = [*cluster.nodes, node("b", CPU=2.0)]
+    assert cluster.names() == ["b"]
+
+
 def test_a_cluster_without_a_machine_is_waited_for_ten_minutes(cluster):
     cluster.nodes = []
     assert cluster.names() == []

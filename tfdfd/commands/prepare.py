@@ -120,6 +120,7 @@ def prepare_store(
         with store.writing() as run_token, WorkProgress(console, "extracting faces", "clips", len(todo)) as progress:
             # Another run may have ended since.
             todo = clips_to_do(todo, store, retry_failed=retry_failed)
+            absent = [(clip_id, reason) for clip_id, reason in absent if store.record(clip_id) is None]
 
             def on_clip(done: Done) -> None:
                 reported.append(done.clip_id)

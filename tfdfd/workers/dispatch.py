@@ -9,7 +9,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import count, islice
 
 from tfdfd.clip import Clip, TfdfdError
 from tfdfd.workers.events import DETECTING, KILLED, LOST, WAITING, Began, Bug, Done, Ended, Event, Note, Ready, Refused
@@ -20,10 +19,9 @@ MAX_STARTS = 3
 """Workers that may die in a row before one was ready: what stops one from starting stops all, unless others work."""
 REST_SECONDS = 300.0
 """How long a place in which no worker starts is left empty while others work, e.g. that of a broken GPU."""
-MAX_FAULTS = 24
-"""Faults in a row, without a clip finished in between: so many are not the clips' doing."""
-_DOUBTFUL_FAULTS = MAX_FAULTS // 2
-"""Faults in a row after which clips from far away are tried: bad clips often lie together."""
+DOUBTFUL_FAULTS = 12
+"""Faults in a row, without a clip finished in between, after which clips from the end of the list are tried: bad clips
+often lie together. After as many on such clips too, it is not the clips' doing."""
 _MAX_NAMED = 5
 """Clips that a message names."""
 MAX_LOSSES = 2
@@ -43,6 +41,8 @@ class _Held:
     """Whether its worker has no other: what crashes the worker is then this clip."""
     is_last_try: bool = False
     """Whether nothing else runs: what takes the memory is then this clip."""
+    is_probe: bool = False
+    """Whether it was taken from the end of the list, to tell whether any clip can be done."""
     stage: str = ""
     """Empty until the worker has touched it."""
     since: float = math.inf
@@ -100,6 +100,7 @@ class Dispatcher:
         self._failed_starts: dict[int, int] = {}
         self._resting: dict[int, float] = {}
         self._faults: list[str] = []
+        self._probe_faults = 0
         self._done: list[Done] = []
         self._verdicts: list[tuple[Clip, str]] = []
         self._flushed: list[tuple[Clip, str]] = []
@@ -126,10 +127,10 @@ class Dispatcher:
         busy = sum(bool(worker.held) for worker in self._workers.values())
         waiting = len(self._todo) + len(self._suspects)
         wanted = min(num_workers, busy + waiting) or min(1, num_workers, len(self._killed))
-        self._resting = {slot: until for slot, until in self._resting.items() if now < until and self._workers}
-        taken = self._workers.keys() | self._resting.keys()
-        free = (slot for slot in count() if slot not in taken)
-        return list(islice(free, max(0, wanted - len(taken))))
+        free = [slot for slot in range(num_workers) if slot not in self._workers]
+        rested = [slot for slot in free if now >= self._resting.get(slot, -math.inf)]
+        chosen = rested if rested or self._workers else free
+        return chosen[: max(0, wanted - len(self._workers))]
 
     def started(self, slot: int, now: float) -> None:
         """Note that a worker was started."""
@@ -139,7 +140,7 @@ class Dispatcher:
         """Return workers that should be ended to leave their memory to clips that were killed for want of it."""
         if self._todo or self._suspects or not self._killed or any(w.held for w in self._workers.values()):
             return []
-        surplus = sorted(self._workers)[1:]
+        surplus = sorted(self._workers, key=lambda slot: (not self._workers[slot].is_ready, slot))[1:]
         for slot in surplus:
             self._workers[slot].is_dismissed = True
         return surplus
@@ -150,8 +151,8 @@ class Dispatcher:
         held = worker.held
         if not worker.is_ready or worker.overdue or worker.is_dismissed or any(clip.is_alone for clip in held.values()):
             return []
-        if len(self._faults) >= _DOUBTFUL_FAULTS and self._todo:
-            return [] if held else self._hand_over(slot, [_Held(self._todo.pop())])
+        if len(self._faults) >= DOUBTFUL_FAULTS and self._todo:
+            return [] if held else self._hand_over(slot, [_Held(self._todo.pop(), is_probe=True)])
         if not held and self._suspects:
             return self._hand_over(slot, [_Held(self._suspects.popleft(), is_alone=True)])
         if self._todo:
@@ -184,10 +185,10 @@ class Dispatcher:
             del worker.held[event.clip_id]
             self._finish(event)
         elif isinstance(event, Bug):
-            del worker.held[event.clip_id]
+            held = worker.held.pop(event.clip_id)
             self.bugs.append(event.clip_id)
             self.first_traceback = self.first_traceback or event.traceback
-            self._count_fault([event.clip_id], event.traceback)
+            self._count_fault([held], event.traceback)
         elif isinstance(event, Refused):
             raise TfdfdError(event.message)
         else:
@@ -237,7 +238,7 @@ class Dispatcher:
 
     def _finish(self, done: Done) -> None:
         self._done.append(done)
-        self._faults = []
+        self._faults, self._probe_faults = [], 0
         self._flush_verdicts()
 
     def _flush_verdicts(self) -> None:
@@ -291,8 +292,7 @@ class Dispatcher:
             self._notes.append(f"a worker ended by {ended.reason}: {', '.join(again)} are tried again {when}")
         # A clip that is tried for the last time was under suspicion before; a lost machine is nobody's fault.
         if ended.how != LOST and any(not held.is_last_try for held in unfinished):
-            touched = [held.clip.clip_id for held in unfinished if held.stage]
-            self._count_fault(touched, f"{worker.overdue or ended.reason}{_told(ended)}")
+            self._count_fault(unfinished, f"{worker.overdue or ended.reason}{_told(ended)}")
 
     def _is_recorded(self, held: _Held) -> bool:
         done = self._recorded(held.clip) if held.stage == DETECTING else None
@@ -300,9 +300,11 @@ class Dispatcher:
             self._finish(done)
         return done is not None
 
-    def _count_fault(self, clip_ids: list[str], what: str) -> None:
-        self._faults.append(" and ".join(clip_ids))
-        if len(self._faults) >= MAX_FAULTS:
+    def _count_fault(self, unfinished: list[_Held], what: str) -> None:
+        self._faults.append(" and ".join(held.clip.clip_id for held in unfinished if held.stage))
+        self._probe_faults += any(held.is_probe for held in unfinished)
+        # Without any left to try, all have had their chance.
+        if self._todo and self._probe_faults >= DOUBTFUL_FAULTS:
             named = [names for names in dict.fromkeys(reversed(self._faults)) if names][:_MAX_NAMED]
             raise TfdfdError(
                 f"{len(self._faults)} faults in a row without a clip finished in between, on clips from both ends of "

@@ -86,6 +86,7 @@ class Register:
         self._failed_starts: dict[str, int] = {}
         self._looked = self._had_some = clock()
         self._alive = {machine.node_id: machine for machine in machines_of(nodes())}
+        self._seen = set(self._alive)
 
     def taking_part(self) -> list[Machine]:
         """Return the machines that may be given workers now.
@@ -99,7 +100,7 @@ class Register:
         machines = [machine for machine in self._alive.values() if machine.node_id not in self._left_out]
         if machines:
             self._had_some = now
-        elif self._left_out:
+        elif self._seen and self._seen == self._left_out.keys():
             raise TfdfdError(f"no machine of the Ray cluster can take part: {'; '.join(self._left_out.values())}")
         elif now - self._had_some > _NO_MACHINE_SECONDS:
             raise TfdfdError(
@@ -144,3 +145,4 @@ class Register:
         if self._alive and not found:
             self._say("the Ray cluster has no machine left with a CPU to give: waiting for one")
         self._alive = found
+        self._seen |= found.keys()

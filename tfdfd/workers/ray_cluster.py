@@ -226,11 +226,12 @@ class RayWorker:
     def _end(self, ended: Ended) -> Ended:
         self._has_ended = True
         ray.kill(self._actor)
-        if not self._is_ready and ended.how != LOST:
+        if not self._is_ready and not self._is_condemned and ended.how != LOST:
             words = f"\n{ended.last_words}" if ended.last_words else ""
-            why = f"workers end by {ended.reason} before they are ready{words}"
-            if self._register.failed_to_start(self.machine, why, refused=False):
-                ended = Ended(LOST, ended.reason, ended.last_words)
+            self._register.failed_to_start(
+                self.machine, f"workers end by {ended.reason} before they are ready{words}", refused=False
+            )
+            ended = Ended(LOST, ended.reason, ended.last_words)  # the register judges machines, not slots
         return dataclasses.replace(ended, reason=f"{ended.reason} on {self.machine.name}")
 
     def _what_ended(self, error: RayError) -> Ended:
