@@ -206,3 +206,17 @@ def test_a_merge_killed_at_any_moment_is_finished_by_the_next(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30
+
+
+def test_a_shard_that_is_a_link_is_refused_and_what_it_leads_to_stays(tmp_path):
+    store, other = (
+        FaceStore.create_or_open(tmp_path / name, FINGERPRINT, num_places=3)[0] for name in ("store", "other")
+    )
+    with other.writing():
+        other.write(ok_faces("a"), source_bytes=1)
+    before = contents(other.folder)
+    (store.folder / "shards").mkdir()
+    (store.folder / "shards/o").symlink_to(other.folder)
+    with pytest.raises(TfdfdError, match=r"shards/o is a link.*copy that store there"), store.writing():
+        pass
+    assert contents(other.folder) == before

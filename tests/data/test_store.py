@@ -143,6 +143,21 @@ def test_who_reads_while_another_writes_sees_what_is_there_and_leaves_no_index(s
     assert store.clips()["clip_id"].tolist() == ["a", "b"]
 
 
+@pytest.mark.parametrize("content", ["", '{"clip_id": "a', "{}", "[]"])
+def test_a_damaged_record_is_named_and_its_clip_done_again(store, content):
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=1)
+    whole = contents(store.folder)
+    (path,) = store.folder.glob("records/*/*.json")
+    path.write_text(content)
+    assert not store.holds("a", source_bytes=1)
+    with pytest.raises(TfdfdError, match=f"the record {path} is damaged: delete it"):
+        store.rebuild_index()
+    with store.writing():
+        store.write(ok_faces("a"), source_bytes=1)
+    assert contents(store.folder) == whole
+
+
 def test_the_lock_holds_a_token_of_its_run_and_nothing_afterwards(store):
     tokens = []
     for _ in range(2):

@@ -18,7 +18,7 @@ from typing import Any
 from tfdfd.clip import FAILED, NO_FACE, OK, TfdfdError
 from tfdfd.data.atomic import TEMPORARY
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
-from tfdfd.data.store_records import record_name, strip_name
+from tfdfd.data.store_records import is_whole, record_name, strip_name
 
 SHARDS = "shards"
 """Folder of the shards in a store."""
@@ -49,6 +49,10 @@ def merge_shards(store: Path, fingerprint: Fingerprint) -> list[str]:
     shards = shard_folders(store)
     problems: list[str] = []
     for shard in shards:
+        if shard.is_symlink():
+            raise TfdfdError(
+                f"the shard {shard} is a link: a merge would empty what it leads to; copy that store there"
+            )
         _require_same(shard, store, fingerprint)
         for marked in _records(shard, f".json{_MOVING}"):
             _finish_move(marked, shard, store)
@@ -144,7 +148,9 @@ def _status_in_main(store: Path, name: str) -> str | None:
     """Return the status of a clip that the main tree holds with all its strips."""
     try:
         record = json.loads((store / name).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
+        return None
+    if not is_whole(record):
         return None
     return record["status"] if all((store / track["strip"]).is_file() for track in record["tracks"]) else None
 
@@ -154,7 +160,7 @@ def _finish_move(marked: Path, shard: Path, store: Path) -> None:
     target = store / marked.relative_to(shard).with_name(marked.name.removesuffix(_MOVING))
     try:
         before = [track["strip"] for track in json.loads(target.read_bytes())["tracks"]]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or a damaged one
         before = []
     strips = [track["strip"] for track in record["tracks"]]
     for left in sorted(set(before) - set(strips)):

@@ -19,7 +19,7 @@ from tfdfd.data.atomic import TEMPORARY, explain_write_errors, write_atomically,
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.patience import GoneError, Patience
 from tfdfd.data.shards import SHARDS, merge_shards, shard_folders
-from tfdfd.data.store_records import CLIP_COLUMNS, TRACK_COLUMNS, record_name, record_of, strip_name
+from tfdfd.data.store_records import CLIP_COLUMNS, TRACK_COLUMNS, is_whole, record_name, record_of, strip_name
 from tfdfd.data.strips import encode_strip
 
 _FORMAT = 1
@@ -196,10 +196,13 @@ class FaceStore:
 
         def attempt() -> dict[str, Any] | None:
             try:
-                return json.loads((self.folder / record_name(clip_id)).read_text())
+                record = json.loads((self.folder / record_name(clip_id)).read_bytes())
             except FileNotFoundError:
                 self._require_there()
                 return None
+            except ValueError:  # a damaged one is none: the clip is done again
+                return None
+            return record if is_whole(record) else None
 
         return self.patience.keep_trying(attempt, what="the store", folder=self._root)
 
@@ -289,7 +292,7 @@ class FaceStore:
 
     def _all_records(self) -> list[dict[str, Any]]:
         paths = (self.folder / "records").glob("*/*.json")
-        return sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["clip_id"])
+        return sorted((_read(path) for path in paths), key=lambda record: record["clip_id"])
 
     def rebuild_index(self) -> None:
         """Write the index anew from the records, in the order of clip ids; the caller holds the store for writing."""
@@ -361,6 +364,16 @@ class FaceStore:
         if not path.is_file():
             raise TfdfdError(f"the store {self.folder} holds no manifest: give the clips' folder with --data")
         return pd.read_parquet(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError:
+        record = {}
+    if not is_whole(record):
+        raise TfdfdError(f"the record {path} is damaged: delete it; the same command does its clip again")
+    return record
 
 
 def _overwrite(file: IO[bytes], content: str) -> None:

@@ -133,3 +133,12 @@ def _file_name(clip_id: str) -> str:
     if len(name) > 180:
         name = f"{name[:140]}.{digest}"
     return f"{digest[:2]}/{name}"
+
+
+def is_whole(record: Any) -> bool:
+    """Return whether what was read from a record's file is one: it has the columns of both indexes."""
+    return (
+        isinstance(record, dict)
+        and record.keys() >= {*CLIP_COLUMNS, "tracks"}
+        and all(track.keys() >= set(TRACK_COLUMNS) - {"clip_id", "track"} for track in record["tracks"])
+    )
