@@ -118,6 +118,7 @@ def evaluate(
         TfdfdError: if the report cannot be written; found out before any scoring.
     """
     from tfdfd.data.atomic import explain_write_errors, write_atomically
+    from tfdfd.data.connected_sets import connected_sets
     from tfdfd.data.rows import StripRows
     from tfdfd.evaluation.scores import clip_metrics, face_probabilities, score_clips
 
@@ -141,7 +142,7 @@ def evaluate(
             )
 
     scores = score_clips(clips, store, model.rule, probabilities_of)
-    metrics = clip_metrics(scores, model.rule)
+    metrics = clip_metrics(scores, model.rule, connected_sets(clips))
     metrics["model"] = str(model.folder)
     with explain_write_errors(report):
         write_atomically(report / "scores.csv", scores.to_csv(index=False).encode())
@@ -153,13 +154,16 @@ def evaluate(
 
 def print_scores(scores: pd.DataFrame, metrics: dict, console: Console) -> None:
     """Print the figures, and aloud the clips that had no evidence."""
-    names = ("count", "real", "fake", "log_loss", "log_loss_clipped", "auc", "accuracy")
-    rows = [
-        [part.replace("_", " "), *("-" if metrics[part][name] is None else metrics[part][name] for name in names)]
-        for part in ("all_clips", "clips_with_faces")
-        if metrics[part]
+    from tfdfd.evaluation.metrics import METRICS
+
+    parts = [part for part in ("all_clips", "clips_with_faces") if metrics[part]]
+    counts = [
+        f"{part.replace('_', ' ')}: {metrics[part]['count']} ({metrics[part]['real']} real, {metrics[part]['fake']} "
+        f"fake, of {metrics[part]['num_originals']} originals)"
+        for part in parts
     ]
-    print_table(console, "Clip scores", ["over", *names], rows)
+    rows = [[name.replace("_", " "), *(_with_interval(metrics[part], name) for part in parts)] for name in METRICS]
+    print_table(console, "Clip scores, with 95 % intervals over originals", ["figure", *counts], rows)
     statuses = scores["status"].to_list()
     without, no_face = sum(status != OK for status in statuses), statuses.count(NO_FACE)
     if without:
@@ -168,6 +172,13 @@ def print_scores(scores: pd.DataFrame, metrics: dict, console: Console) -> None:
             f"{metrics['no_evidence_score']} (--no-evidence-score)",
             style="yellow",
         )
+
+
+def _with_interval(figures: dict, name: str) -> str:
+    if figures[name] is None:
+        return "-"
+    edges = figures["intervals"][name]
+    return f"{figures[name]:.4f}" + ("" if edges is None else f"  [{edges[0]:.4f}, {edges[1]:.4f}]")
 
 
 def choose_clips(

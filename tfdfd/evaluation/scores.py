@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from tfdfd.data.rows import StripRows
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import check_strips
 from tfdfd.data.tracks import scoring_rows
+from tfdfd.evaluation.intervals import bootstrap_intervals
 from tfdfd.evaluation.metrics import score_metrics
 from tfdfd.models.scoring import ScoringRule
 
@@ -100,27 +102,35 @@ def score_clips(
     return table
 
 
-def clip_metrics(scores: pd.DataFrame, rule: ScoringRule) -> dict[str, object]:
+def clip_metrics(scores: pd.DataFrame, rule: ScoringRule, groups: np.ndarray) -> dict[str, Any]:
     """Return the figures of a score table, over all its clips and over those with a face.
 
     Args:
-        scores: as `score_clips` returns it.
+        scores: as `score_clips` returns it, n rows.
         rule: gives the threshold and the score that clips without evidence were given.
+        groups: int, shape (n,): the connected set of each clip; intervals draw these.
 
     Returns:
-        `all_clips` and `clips_with_faces` (each as `score_metrics`, None if empty), `statuses` (count of each),
-        `no_evidence_score` and `threshold`.
+        `all_clips` and `clips_with_faces` (each as `score_metrics`, and its `intervals`: [low, high] of 95 % of the
+        draws, or None; None in all if empty), `statuses` (count of each), `no_evidence_score` and `threshold`.
     """
-    with_faces = scores[scores["status"] == OK]
-    parts = {"all_clips": scores, "clips_with_faces": with_faces}
+    parts = {"all_clips": np.full(len(scores), True), "clips_with_faces": (scores["status"] == OK).to_numpy()}
     return {
-        **{
-            name: score_metrics(part["label"].to_numpy(), part["clip_score"].to_numpy(), threshold=rule.threshold)
-            if len(part)
-            else None
-            for name, part in parts.items()
-        },
+        **{name: _figures(scores.loc[chosen], groups[chosen], rule.threshold) for name, chosen in parts.items()},
         "statuses": {str(status): int(count) for status, count in scores["status"].value_counts().items()},
         "no_evidence_score": rule.no_evidence_score,
         "threshold": rule.threshold,
+    }
+
+
+def _figures(scores: pd.DataFrame, groups: np.ndarray, threshold: float) -> dict[str, Any] | None:
+    if scores.empty:
+        return None
+    values = scores["label"].to_numpy(), scores["clip_score"].to_numpy()
+    # Numbered anew, so that groups which were left out are not drawn.
+    intervals = bootstrap_intervals(*values, np.unique(groups, return_inverse=True)[1], threshold=threshold)
+    return {
+        **score_metrics(*values, threshold=threshold),
+        "num_originals": len(np.unique(groups)),
+        "intervals": {name: None if edges is None else [edges.low, edges.high] for name, edges in intervals.items()},
     }
