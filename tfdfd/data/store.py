@@ -127,7 +127,7 @@ class FaceStore:
                 )
             return store, warning
         # What a run leaves that was killed, or met a full disk, before the store was made is no stranger's.
-        ours = ("writer.lock", f"store.json{TEMPORARY}")
+        ours = (LOCK, f"store.json{TEMPORARY}")
         if folder.is_dir() and any(path.name not in ours for path in folder.iterdir()):
             raise TfdfdError(
                 f"{folder} is not empty and is no face store (no store.json): give an empty or new --store folder"
