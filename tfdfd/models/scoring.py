@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-
-def _mean_over_places(probabilities: tf.Tensor, is_face: tf.Tensor) -> tf.Tensor:
-    weights = tf.cast(is_face, probabilities.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(probabilities * weights, -1), tf.reduce_sum(weights, -1))
-
-
-AGGREGATIONS: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {"mean": _mean_over_places}
-"""(probabilities [n, places], is_face [n, places]) -> score [n]; what a row without a face gives is not used."""
-
-TRACK_RULES: dict[str, Callable[[np.ndarray], float]] = {
-    "mean": lambda scores: float(np.mean(scores)),
-    "max": lambda scores: float(np.max(scores)),
-    "main": lambda scores: float(scores[0]),
-}
-"""Scores of a clip's tracks, main track first -> score of the clip."""
+from tfdfd.models.aggregation import AGGREGATIONS, TRACK_RULES
 
 
 @dataclass(frozen=True)
@@ -35,7 +20,7 @@ class ScoringRule:
     aggregation: str = "mean"
     """Over the places of a track, one of AGGREGATIONS."""
     over_tracks: str = "mean"
-    """Over the tracks of a clip, one of TRACK_RULES; `mean` weighs each person alike."""
+    """Over the tracks of a clip, one of TRACK_RULES."""
     no_evidence_score: float = 0.5
     """The score of a clip without one usable face, in [0, 1]; such clips are always counted aloud."""
     temperature: float = 1.0
@@ -62,6 +47,18 @@ class ScoringRule:
     def face_probabilities(self, logits: tf.Tensor) -> tf.Tensor:
         """Return the probability of fake for each logit, same shape, float32."""
         return tf.sigmoid(tf.cast(logits, tf.float32) / self.temperature)
+
+    def score_logits(
+        self, logits: np.ndarray, is_face: np.ndarray, clip_rows: np.ndarray, num_clips: int
+    ) -> np.ndarray:
+        """Score clips by the logits of their faces.
+
+        Args:
+            logits: float32, shape (n, places): what the network says of each face, one row a track.
+            is_face, clip_rows, num_clips, Returns: as in `clip_scores`.
+        """
+        probabilities = self.face_probabilities(tf.constant(logits, tf.float32)).numpy()
+        return self.clip_scores(probabilities, is_face, clip_rows, num_clips)
 
     def track_scores(self, probabilities: tf.Tensor, is_face: tf.Tensor) -> tf.Tensor:
         """Combine the face probabilities of each track; runs eagerly and inside a graph.
@@ -95,11 +92,10 @@ class ScoringRule:
         tracks = self.track_scores(tf.constant(probabilities, tf.float32), tf.constant(is_face)).numpy()
         scores = np.full(num_clips, self.no_evidence_score, np.float32)
         rows = np.asarray(clip_rows)[has_face]
-        order = np.argsort(rows, kind="stable")
-        clips, starts = np.unique(rows[order], return_index=True)
-        combine = TRACK_RULES[self.over_tracks]
-        for clip, scores_of_clip in zip(clips, np.split(tracks[has_face][order], starts[1:]), strict=False):
-            scores[clip] = combine(scores_of_clip)
+        if len(rows):
+            order = np.argsort(rows, kind="stable")
+            clips, starts = np.unique(rows[order], return_index=True)
+            scores[clips] = TRACK_RULES[self.over_tracks](tracks[has_face][order], starts)
         return scores
 
     def to_json(self) -> str:
