@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.models.heat_maps import with_heat_maps
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.export import ModelCard, export_saved_model, newest_version, versions
 from tfdfd.serving.saved_model import LoadedModel
@@ -114,3 +115,49 @@ def test_a_model_of_someone_else_is_refused(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.f)
     with pytest.raises(TfdfdError, match="not exported by tfdfd"):
         LoadedModel(tmp_path)
+
+
+def test_a_heat_map_is_the_gradient_of_grad_cam_before_its_relu(classifier, model, batch):
+    crops, is_face = batch
+    logits, maps = model.explain(crops, is_face)
+    pooling = next(layer for layer in classifier.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D))
+    features_of = keras.Model(classifier.input, pooling.input)
+    head = classifier.layers[-1]
+    features = features_of(crops[0], training=False)
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        logit = head(tf.reduce_mean(features, axis=(1, 2)))
+    weights = tf.reduce_sum(tape.gradient(logit, features), axis=(1, 2))  # Grad-CAM's, summed over the places
+    expected = tf.reduce_sum(features * weights[:, None, None], -1)
+    np.testing.assert_allclose(maps[0], expected, atol=1e-5)
+    np.testing.assert_allclose(maps[0].mean(axis=(1, 2)) + head.bias.numpy(), logits[0], atol=1e-5)
+    assert not maps[~is_face].any()
+    assert not logits[~is_face].any()
+
+
+def test_heat_maps_need_pooling_and_one_unit_at_the_end():
+    crops = keras.Input((8, 8, 3))
+    flat = keras.layers.Flatten()(crops)
+    with pytest.raises(ValueError, match="global average pooling"):
+        with_heat_maps(keras.Model(crops, keras.layers.Dense(1)(flat)))
+    with pytest.raises(ValueError, match="one unit"):
+        with_heat_maps(keras.Model(crops, keras.layers.Dense(2)(flat)))
+
+
+def test_another_rule_makes_a_new_version_of_the_same_network(classifier, batch, tmp_path):
+    first = LoadedModel(export(classifier, tmp_path / "small"))
+    rule = ScoringRule(aggregation="median", no_evidence_score=0.2, temperature=0.5, threshold=0.7)
+    second = LoadedModel(first.save_with_rule(rule, {"folders": "part_3"}))
+    assert second.folder == tmp_path / "small" / "2"
+    assert second.rule == rule
+    assert second.fingerprint == first.fingerprint
+    assert second.clips().equals(first.clips())
+    assert second.card() == {**first.card(), "scoring_rule": {"folders": "part_3", "network_of_version": "1"}}
+    crops, is_face = batch
+    logits, maps = first.explain(crops, is_face)
+    for found, expected in zip(second.explain(crops, is_face), (logits, maps), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    scores, _ = second.score(crops, is_face)
+    np.testing.assert_allclose(scores, rule.score_logits(logits, is_face, np.arange(4), 4), atol=1e-5)
+    third = LoadedModel(second.save_with_rule(RULE, {}))  # from a version that was made so itself
+    np.testing.assert_allclose(third.score(crops, is_face)[0], first.score(crops, is_face)[0], atol=1e-5)

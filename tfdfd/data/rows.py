@@ -146,7 +146,7 @@ class StripRows:
         if not len(self):
             raise ValueError("there is no strip to score")
         missing = -len(self) % global_batch_size
-        rows = self._take(np.append(np.arange(len(self)), np.full(missing, len(self) - 1, np.int64)))
+        rows = self.take(np.append(np.arange(len(self)), np.full(missing, len(self) - 1, np.int64)))
         rows.strip_rows[len(self) :] = -1
         return rows
 
@@ -155,9 +155,10 @@ class StripRows:
 
         Args and Raises: as `FaceRows.shard`.
         """
-        return self._take(_shard_indices(len(self), shard, num_shards, global_batch_size))
+        return self.take(_shard_indices(len(self), shard, num_shards, global_batch_size))
 
-    def _take(self, indices: np.ndarray) -> StripRows:
+    def take(self, indices: np.ndarray) -> StripRows:
+        """Return some of the rows, in the order of their indices int64 (m,); each keeps its strip_row."""
         return replace(
             self,
             strip_paths=_pick(self.strip_paths, indices),

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 EPSILON = 2.0**-20
-"""Probabilities are kept so far from 0 and 1 where logarithms are taken: one face must not decide alone. A power of two,
-for float32 knows 1 less it."""
+"""Probabilities are kept so far from 0 and 1 where logarithms are taken: one face must not decide alone. A power of
+two, for float32 knows 1 less it."""
 TRIMMED_SHARE = 0.2
 """Share of the faces that the trimmed mean leaves out at each end, rounded down."""
 SURE_FAKE, SURE_REAL = 0.8, 0.2

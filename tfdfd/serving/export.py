@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import pandas as pd
 import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.fingerprint import Fingerprint
-from tfdfd.models.clip_scorer import ClipScorer
+from tfdfd.models.clip_scorer import ClipScorer, ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
 
 ASSETS = "assets.extra"
@@ -45,7 +47,7 @@ def export_saved_model(
     rule: ScoringRule,
     fingerprint: Fingerprint,
     card: ModelCard,
-    clips: Any,
+    clips: pd.DataFrame,
     *,
     crop_size: int,
     folder: Path,
@@ -55,6 +57,8 @@ def export_saved_model(
     The signature `serving_default` takes `crops` uint8 [batch, places, size, size, 3] and `is_face` bool
     [batch, places] and returns `clip_score` float32 [batch] and `face_probabilities` float32 [batch, places]; it
     takes any number of places, of which 17 is what training used by default.
+    The signature `explain` takes the same and returns `face_logits` float32 [batch, places] and `heat_maps` float32
+    [batch, places, height, width], which no rule has touched.
     The signature `about` takes nothing and returns `scoring_rule` and `fingerprint`, each one JSON string [1].
 
     Args:
@@ -62,8 +66,8 @@ def export_saved_model(
         rule: written into the graph.
         fingerprint: how the crops were made that it was trained on.
         card: the model card.
-        clips: pandas table of the clips with `clip_id`, `original`, `donor`, `folder`, `split`, by which evaluation
-            knows what the model was trained on.
+        clips: table of the clips with `clip_id`, `original`, `donor`, `folder`, `split`, by which evaluation knows what
+            the model was trained on.
         crop_size: side of a crop in pixels.
         folder: `saved_models/<name>`.
 
@@ -73,22 +77,50 @@ def export_saved_model(
     Raises:
         TfdfdError: if it cannot be written.
     """
-    scorer = ClipScorer(classifier, rule)
+    return write_version(
+        FaceExplainer(classifier),
+        rule,
+        fingerprint,
+        dataclasses.asdict(card),
+        clips[["clip_id", "original", "donor", "folder", "split"]],
+        holds_weights=classifier,
+        crop_size=crop_size,
+        folder=folder,
+    )
+
+
+def write_version(
+    explain: ExplainFaces,
+    rule: ScoringRule,
+    fingerprint: Fingerprint,
+    card: dict[str, Any],
+    clips: pd.DataFrame,
+    *,
+    holds_weights: Any,
+    crop_size: int,
+    folder: Path,
+) -> Path:
+    """Write a version of a model from what shows faces to its network.
+
+    Args:
+        explain: from crops to logits.
+        rule, fingerprint, clips, crop_size, folder, Returns, Raises: as in `export_saved_model`.
+        card: the model card, JSON-able.
+        holds_weights: the Keras model or loaded SavedModel that `explain` calls, whose variables are saved.
+    """
     rule_json, fingerprint_json = rule.to_json(), fingerprint.to_json()
 
     def about() -> dict[str, tf.Tensor]:
         return {"scoring_rule": tf.constant([rule_json]), "fingerprint": tf.constant([fingerprint_json])}
 
+    inputs = [
+        tf.TensorSpec((None, None, crop_size, crop_size, 3), tf.uint8, name="crops"),
+        tf.TensorSpec((None, None), tf.bool, name="is_face"),
+    ]
     archive: Any = keras.export.ExportArchive()
-    archive.track(classifier)
-    archive.add_endpoint(
-        "serving_default",
-        scorer.__call__,
-        input_signature=[
-            tf.TensorSpec((None, None, crop_size, crop_size, 3), tf.uint8, name="crops"),
-            tf.TensorSpec((None, None), tf.bool, name="is_face"),
-        ],
-    )
+    archive.track(holds_weights)
+    archive.add_endpoint("serving_default", ClipScorer(explain, rule).__call__, input_signature=inputs)
+    archive.add_endpoint("explain", explain.__call__, input_signature=inputs)
     archive.add_endpoint("about", tf.function(about, input_signature=[]))
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,8 +132,8 @@ def export_saved_model(
         assets.mkdir()
         (assets / "fingerprint.json").write_text(fingerprint_json)
         (assets / "scoring_rule.json").write_text(rule_json + "\n")
-        (assets / "model_card.json").write_text(json.dumps(card.__dict__, indent=1, sort_keys=True) + "\n")
-        clips[["clip_id", "original", "donor", "folder", "split"]].to_csv(assets / "clips.csv", index=False)
+        (assets / "model_card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
+        clips.to_csv(assets / "clips.csv", index=False)
         os.replace(unfinished, folder / str(version))
     return folder / str(version)
 

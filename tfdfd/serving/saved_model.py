@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.models.scoring import ScoringRule
-from tfdfd.serving.export import ASSETS, newest_version
+from tfdfd.serving.export import ASSETS, newest_version, write_version
 
 
 class LoadedModel:
@@ -34,16 +34,22 @@ class LoadedModel:
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise TfdfdError(f"{self.folder} does not load as a SavedModel: {error}") from error
         signatures = self._loaded.signatures
-        if missing := {"serving_default", "about"} - set(signatures):
+        if missing := {"serving_default", "explain", "about"} - set(signatures):
             raise TfdfdError(
-                f"{self.folder} has no signature {sorted(missing)}: it was not exported by tfdfd "
-                f"(it has {sorted(signatures)})"
+                f"{self.folder} has no signature {sorted(missing)} (it has {sorted(signatures)}): it was not exported "
+                "by tfdfd, or by an older version; train and export it again"
             )
-        self._score = signatures["serving_default"]
+        self._score, self._explain = signatures["serving_default"], signatures["explain"]
         about = {name: value.numpy()[0].decode() for name, value in signatures["about"]().items()}
-        self.rule = ScoringRule.from_json(about["scoring_rule"])
-        fingerprint = json.loads(about["fingerprint"])
-        self.fingerprint = Fingerprint(fingerprint["preprocessing"], fingerprint["provenance"])
+        try:
+            self.rule = ScoringRule.from_json(about["scoring_rule"])
+            fingerprint = json.loads(about["fingerprint"])
+            self.fingerprint = Fingerprint(fingerprint["preprocessing"], fingerprint["provenance"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise TfdfdError(
+                f"{self.folder} does not say how its crops were made and scored ({type(error).__name__}: {error}): "
+                "export it again"
+            ) from error
         shape = self._score.structured_input_signature[1]["crops"].shape
         self.crop_size = int(shape[2])
 
@@ -59,6 +65,47 @@ class LoadedModel:
         """
         outputs = self._score(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
         return outputs["clip_score"].numpy(), outputs["face_probabilities"].numpy()
+
+    def explain(self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the network says of each face, and what of it each place of the picture gives.
+
+        Args:
+            crops, is_face: as in `score`.
+
+        Returns:
+            Logits float32 (batch, places), before the rule's temperature, and heat maps float32
+            (batch, places, height, width), both 0 where there is no face.
+        """
+        outputs = self._explain(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
+        return outputs["face_logits"].numpy(), outputs["heat_maps"].numpy()
+
+    def save_with_rule(self, rule: ScoringRule, reason: dict[str, Any]) -> Path:
+        """Write a new version beside this one: the same network, scored by another rule.
+
+        Args:
+            rule: of the new version.
+            reason: how the rule was chosen, JSON-able; goes into the model card as `scoring_rule`.
+
+        Returns:
+            The folder of the new version.
+
+        Raises:
+            TfdfdError: if it cannot be written.
+        """
+
+        def explain(crops: tf.Tensor, is_face: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._explain(crops=crops, is_face=is_face)
+
+        return write_version(
+            explain,
+            rule,
+            self.fingerprint,
+            {**self.card(), "scoring_rule": {**reason, "network_of_version": self.folder.name}},
+            self.clips(),
+            holds_weights=self._loaded,
+            crop_size=self.crop_size,
+            folder=self.folder.parent,
+        )
 
     def card(self) -> dict[str, Any]:
         """Return the model card."""
