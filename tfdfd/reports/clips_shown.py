@@ -145,16 +145,21 @@ def clip_facts(clip: Mapping[str, Any]) -> str:
 
 def place_title(clip: Mapping[str, Any], place: int) -> str:
     """Return place, frame and time of one place of a clip."""
-    frames, times = clip["frame_indices"], clip["frame_seconds"]
+    frames = clip["frame_indices"]
     if place >= len(frames):
         return f"place {place + 1}"
     frame = frames[place]
     if frame < 0:
         return f"place {place + 1}: the clip is too short to fill it"
+    return f"place {place + 1}, frame {frame}, {place_seconds(clip, place):.2f} s"
+
+
+def place_seconds(clip: Mapping[str, Any], place: int) -> float:
+    """Return the time of a place of a clip whose frame is known, in seconds."""
+    frame, times = clip["frame_indices"][place], clip["frame_seconds"]
     last = max(clip["num_frames"] - 1, 1)
     # Two times are those of the first and the last of evenly spaced frames.
-    seconds = times[frame] if len(times) > 2 else times[0] + (times[-1] - times[0]) * frame / last
-    return f"place {place + 1}, frame {frame}, {seconds:.2f} s"
+    return float(times[frame] if len(times) > 2 else times[0] + (times[-1] - times[0]) * frame / last)
 
 
 def _show_track(
