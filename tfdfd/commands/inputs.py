@@ -46,6 +46,18 @@ def data_folder(given: str | None) -> Path:
     return path
 
 
+def newest_model(root: Path) -> Path:
+    """Return the newest version under `saved_models/`.
+
+    Raises:
+        TfdfdError: if there is none.
+    """
+    found = [path.parent for path in root.glob("*/*/saved_model.pb") if path.parent.name.isdigit()]
+    if not found:
+        raise TfdfdError(f"{root}/ holds no model: train one with run_train.py, or give --model")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
 @cache
 def dali_problem() -> str:
     """Return why DALI cannot be used on this machine, or an empty string if it can."""

@@ -18,7 +18,7 @@ from tfdfd.commands.contact_sheet import add_contact_sheet_flags, check_contact_
 from tfdfd.commands.extracting import WorkerConfig, add_worker_flags, extract_in_workers, worker_config
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import data_folder, provenance
-from tfdfd.data.manifest import Manifest, clips_in, load_manifest
+from tfdfd.data.manifest import UNLABELLED, Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.workers.events import Done
@@ -246,10 +246,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def print_manifest_notes(manifest: Manifest, console: Console) -> None:
     """Print what was recognised, and the clips that are named but not there."""
     labels = manifest.table["label"].value_counts()
-    console.print(
-        f"{manifest.root}: {manifest.layout}, {len(manifest.table)} clips "
-        f"({labels.get(0, 0)} real, {labels.get(1, 0)} fake)",
-    )
+    counts = "" if manifest.layout == UNLABELLED else f" ({labels.get(0, 0)} real, {labels.get(1, 0)} fake)"
+    console.print(f"{manifest.root}: {manifest.layout}, {len(manifest.table)} clips{counts}")
     for name, listed in (("named but not there", manifest.missing), ("not named in the labels", manifest.unlisted)):
         if listed:
             shown = [" ".join(entry) if isinstance(entry, tuple) else entry for entry in listed]

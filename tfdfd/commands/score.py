@@ -11,8 +11,8 @@ import numpy as np
 
 from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
-from tfdfd.commands.evaluate import extraction_of, newest_model
-from tfdfd.commands.inputs import has_gpu, make_frame_source, provenance
+from tfdfd.commands.inputs import has_gpu, make_frame_source, newest_model, provenance
+from tfdfd.commands.scoring import extraction_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
+from tfdfd.commands.demo import finish_demo, make_demo
 from tfdfd.commands.exporting import already_exported, export_best, record_export
 from tfdfd.commands.extracting import worker_config
 from tfdfd.commands.flags import add_config_flags, config_from_flags
@@ -27,13 +28,13 @@ from tfdfd.commands.prepare import add_store_flags, prepare_store, print_manifes
 from tfdfd.commands.training_inputs import manifest_of, store_alone, store_sources, stream_sources
 from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.manifest import Manifest, load_manifest
-from tfdfd.data.splits import VAL, Split, describe_split, split_manifest
-from tfdfd.data.tables import records, rows_where
+from tfdfd.data.splits import Split, describe_split, split_manifest
+from tfdfd.data.tables import records
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from tfdfd.data.store import FaceStore
+    pass
 
 DEMO = {
     "data": "stores/demo-clips",
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         raise TfdfdError(str(error)) from error
     if arguments.demo:
-        _render_demo(Path(DEMO["data"]), console)
+        make_demo(Path(DEMO["data"]), console)
     _check_files(arguments, config, crops)
     alone = store_alone(arguments, crops, console)
     manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
@@ -164,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         console.print(f"{exported} is already the best epoch of {run_folder}")
     if arguments.demo and store is not None:
-        _finish_demo(exported, split, store, console)
+        finish_demo(exported, split, store, manifest.root, console)
     _print_next(exported, arguments, manifest, console)
     return 0
 
@@ -206,32 +207,6 @@ def print_split(split: Split, console: Console) -> None:
     ]
     header = ["side", "clips", "real", "fake", "connected sets", "folders"]
     print_table(console, f"Split by {split.rule}", header, rows)
-
-
-def _render_demo(folder: Path, console: Console) -> None:
-    from tfdfd.data.demo import render_demo
-
-    console.print("demo: a smoke run on clips rendered from one public-domain portrait, not a benchmark", style="bold")
-    with explain_write_errors(folder):
-        render_demo(folder)
-
-
-def _finish_demo(exported: Path, split: Split, store: FaceStore, console: Console) -> None:
-    """Score the validation clips with the exported SavedModel and show every score."""
-    from tfdfd.commands.evaluate import evaluate
-    from tfdfd.serving.saved_model import LoadedModel
-
-    clips = rows_where(split.table, split.sides == VAL)
-    scores = evaluate(LoadedModel(exported), clips, store, Path("reports/demo"), console, batch_size=4)
-    rows = [
-        [row["clip_id"], _name(row["label"]), float(row["clip_score"]), _name(row["is_fake"])]
-        for row in records(scores)
-    ]
-    print_table(console, "Scores of the validation folder", ["clip", "is", "score", "scored as"], rows)
-
-
-def _name(is_fake: int | bool) -> str:
-    return "fake" if is_fake else "real"
 
 
 def _print_next(exported: Path, arguments: argparse.Namespace, manifest: Manifest, console: Console) -> None:

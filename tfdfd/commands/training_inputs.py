@@ -13,7 +13,7 @@ from rich.console import Console
 from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.inputs import has_gpu, make_datasets, make_frame_source, names_data, provenance
-from tfdfd.data.manifest import Manifest, clips_in
+from tfdfd.data.manifest import NO_LABEL, Manifest, clips_in
 from tfdfd.data.splits import TRAIN, VAL, Split
 from tfdfd.data.tables import rows_where, values
 from tfdfd.faces.config import ExtractionConfig
@@ -59,7 +59,15 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
 
 
 def manifest_of(store: FaceStore) -> Manifest:
-    """Return the manifest that a store holds."""
+    """Return the manifest that a store holds.
+
+    Raises:
+        TfdfdError: if its clips have no labels.
+    """
+    if np.any(store.manifest()["label"] == NO_LABEL):
+        raise TfdfdError(
+            f"the store {store.folder} was made to score clips without labels: give --data, a folder with labels"
+        )
     is_faces = store.fingerprint.preprocessing["strip_codec"] == "as delivered"
     root = Path(store.fingerprint.provenance["source"])
     return Manifest(table=store.manifest(), layout="faces" if is_faces else "csv", root=root, is_faces=is_faces)

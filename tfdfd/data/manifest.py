@@ -13,6 +13,10 @@ from tfdfd.clip import FAKE, REAL, Clip, TfdfdError
 from tfdfd.data.layouts import LAYOUTS
 from tfdfd.data.tables import FACES_CSV, TEXT_COLUMNS, LayoutRows, read_clip_csv, some, values
 
+UNLABELLED = "unlabelled"
+"""The layout of clips that nobody has labelled; see `tfdfd.data.unlabelled`."""
+NO_LABEL = -1
+"""The label of each of them."""
 COLUMNS = ("clip_id", "path", "label", *TEXT_COLUMNS[2:])
 
 
@@ -29,7 +33,7 @@ class Manifest:
     publishes a list).
     """
     layout: str
-    """A key of `LAYOUTS`."""
+    """A key of `LAYOUTS`, or UNLABELLED."""
     root: Path
     """The folder that was given, or the folder of the CSV."""
     is_faces: bool = False
@@ -42,10 +46,10 @@ class Manifest:
     def __post_init__(self) -> None:
         if tuple(self.table.columns) != COLUMNS:
             raise ValueError(f"a manifest has the columns {COLUMNS}, got {tuple(self.table.columns)}")
-        if self.layout not in LAYOUTS:
-            raise ValueError(f"layout must be one of {list(LAYOUTS)}, got {self.layout!r}")
-        if not np.isin(self.table["label"], [REAL, FAKE]).all():
-            raise ValueError("a label must be 0 (real) or 1 (fake)")
+        if self.layout not in (*LAYOUTS, UNLABELLED):
+            raise ValueError(f"layout must be one of {[*LAYOUTS, UNLABELLED]}, got {self.layout!r}")
+        if not np.isin(self.table["label"], [NO_LABEL] if self.layout == UNLABELLED else [REAL, FAKE]).all():
+            raise ValueError("a label must be 0 (real) or 1 (fake), or -1 for all clips of an unlabelled folder")
         if not self.table["clip_id"].is_unique or (values(self.table, "clip_id") == "").any():
             raise ValueError("a clip_id must be unique and not empty")
 

@@ -77,7 +77,7 @@ def split_manifest(
     notes = []
     if val_folders is not None:
         is_val = in_folders(table, val_folders)
-        _check_whole(table, sets, is_val, f"--val-folders {val_folders}")
+        require_whole_sets(table, sets, is_val, f"--val-folders {val_folders}")
     elif val_originals is not None:
         is_val = _of_originals(table, sets, val_originals)
     elif val_fraction is not None:
@@ -136,20 +136,20 @@ def _parts(text: str, flag: str) -> list[str]:
 # --- the ways to choose ----------------------------------------------------------------------------------------
 
 
-def in_folders(table: pd.DataFrame, val_folders: str) -> np.ndarray:
-    """Return which clips lie in the folders that `--val-folders` names, bool, shape (n,).
+def in_folders(table: pd.DataFrame, globs: str, *, flag: str = "--val-folders") -> np.ndarray:
+    """Return which clips lie in the folders that a comma list of globs names, bool, shape (n,).
 
     Raises:
         TfdfdError: if one of its globs matches no folder.
     """
     folders = sorted(set(values(table, "folder")))
     chosen: set[str] = set()
-    for pattern in _parts(val_folders, "--val-folders"):
+    for pattern in _parts(globs, flag):
         matched = fnmatch.filter(folders, pattern)
         if not matched:
             held = [name for name in folders if name]
             there = f"The folders are: {some(held, limit=60)}." if held else "This manifest has no folders."
-            raise TfdfdError(f"--val-folders: no folder matches {pattern!r}. {there}")
+            raise TfdfdError(f"{flag}: no folder matches {pattern!r}. {there}")
         chosen.update(matched)
     return np.isin(values(table, "folder"), list(chosen))
 
@@ -166,7 +166,7 @@ def _of_originals(table: pd.DataFrame, sets: np.ndarray, val_originals: str) -> 
     if left.any():
         others = sorted({name.rsplit("/", 1)[-1] for name in owners[left]})
         advice = f"Name also {some(others, limit=20)}, or choose by --val-fraction."
-        _check_whole(table, sets, is_val & ~left, f"--val-originals {val_originals}", advice=advice)
+        require_whole_sets(table, sets, is_val & ~left, f"--val-originals {val_originals}", advice=advice)
     return is_val
 
 
@@ -235,17 +235,37 @@ def _default(table: pd.DataFrame, sets: np.ndarray, seed: int) -> tuple[dict[str
 # --- what every split must keep --------------------------------------------------------------------------------
 
 
-def _check_whole(table: pd.DataFrame, sets: np.ndarray, is_val: np.ndarray, flag: str, *, advice: str = "") -> None:
-    """Raise if a set has clips on both sides, and list them."""
+def require_whole_sets(
+    table: pd.DataFrame,
+    sets: np.ndarray,
+    is_val: np.ndarray,
+    flag: str,
+    *,
+    advice: str = "",
+    sides: tuple[str, str] = ("training", "validation"),
+) -> None:
+    """Refuse sides that part a connected set.
+
+    Args:
+        table: a manifest's table, n rows.
+        sets: int, shape (n,), from `connected_sets`.
+        is_val: bool, shape (n,): which clips are on the second side.
+        flag: what chose them, for the message.
+        advice: what to do instead, for the message.
+        sides: what the sides are called.
+
+    Raises:
+        TfdfdError: if a set has clips on both sides; lists some of both.
+    """
     parted = np.intersect1d(sets[is_val], sets[~is_val])
     if not len(parted):
         return
     held = np.isin(sets, parted)
-    train, val = (values(table, "clip_id")[held & side] for side in (~is_val, is_val))
+    first, second = (values(table, "clip_id")[held & side] for side in (~is_val, is_val))
     raise TfdfdError(
         f"{flag} parts connected sets of originals and fakes, which must stay on one side: {len(parted):,} of them."
-        f"\n  on the training side ({len(train):,} clips): {some(train)}"
-        f"\n  on the validation side ({len(val):,} clips): {some(val)}"
+        f"\n  on the {sides[0]} side ({len(first):,} clips): {some(first)}"
+        f"\n  on the {sides[1]} side ({len(second):,} clips): {some(second)}"
         f"\n{advice or 'Choose folders that keep them together, or use --val-originals or --val-fraction.'}"
     )
 

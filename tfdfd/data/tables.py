@@ -106,6 +106,11 @@ def _with_files(table: pd.DataFrame, file: Path) -> LayoutRows:
     return LayoutRows(table.assign(path=paths).iloc[np.flatnonzero(present)], missing)
 
 
+def columns(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return some of the columns, in the order of their names, as a table of its own."""
+    return cast(pd.DataFrame, table[list(names)]).copy()
+
+
 def rows_where(table: pd.DataFrame, chosen: np.ndarray) -> pd.DataFrame:
     """Return the chosen rows, numbered anew from 0.
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from bisect import bisect_left
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfdfd.evaluation.metrics import (
-    CLIP_HIGH,
-    CLIP_LOW,
-    EPSILON,
     METRICS,
     NUM_BINS,
     REAL_PER_FAKE,
     RECALLS,
+    FigureSettings,
     bins_of,
     checked,
+    clipped,
     crossing,
+    without_extremes,
 )
 
 CONFIDENCE = 0.95
@@ -37,8 +41,8 @@ def bootstrap_intervals(
     labels: np.ndarray,
     scores: np.ndarray,
     groups: np.ndarray,
+    settings: FigureSettings,
     *,
-    threshold: float,
     num_replicates: int = NUM_REPLICATES,
     seed: int = 0,
 ) -> dict[str, Interval | None]:
@@ -49,8 +53,8 @@ def bootstrap_intervals(
     Args:
         labels: int, shape (n,), 1 is fake.
         scores: float, shape (n,), in [0, 1].
-        groups: int, shape (n,), from 0: the original, with its fakes, that each belongs to (`connected_sets`).
-        threshold: a score at or above it is called fake.
+        groups: int, shape (n,): the original, with its fakes, that each belongs to (`connected_sets`).
+        settings: threshold, and bounds of the clipped log loss.
         num_replicates: draws.
         seed: of the draws.
 
@@ -63,91 +67,208 @@ def bootstrap_intervals(
 
     Source: Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69 (2007).
     """
-    ranked = RankedScores(labels, scores, threshold=threshold)
-    num_groups = int(np.max(groups)) + 1
-    of_rank = np.asarray(groups)[ranked.order]
-    rng = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {name: [] for name in ranked.figures(np.ones(len(of_rank)))}
-    for _ in range(num_replicates if num_groups > 1 else 0):
-        times_drawn = np.bincount(rng.integers(num_groups, size=num_groups), minlength=num_groups)
-        for name, figure in ranked.figures(times_drawn[of_rank].astype(np.float64)).items():
-            if not np.isnan(figure):
-                found[name].append(figure)
+    ranked = RankedScores(labels, scores, groups, settings)
+    drawn = bootstrap_figures([ranked], num_replicates=num_replicates, seed=seed)[:, 0]
+    return {name: percentile_interval(figures) for name, figures in zip(METRICS, drawn.T, strict=True)}
+
+
+def bootstrap_figures(
+    models: Sequence[RankedScores], *, num_replicates: int, seed: int, num_threads: int | None = None
+) -> np.ndarray:
+    """Draw groups, and return the figures of all models for each draw: the same draws for all of them.
+
+    Args:
+        models: scores of the same clips or faces, with the same groups.
+        num_replicates: draws.
+        seed: of the draws.
+        num_threads: at work at the same time; all cores by default. It changes no figure.
+
+    Returns:
+        float64, shape (num_replicates, len(models), len(METRICS)); NaN where a draw does not have the figure. No draws
+        at all where there is but one group.
+    """
+    num_groups = models[0].num_groups
+    num_replicates = num_replicates if num_groups > 1 else 0
+    num_threads = num_threads or os.cpu_count() or 1
+    found = np.empty((num_replicates, len(models), len(METRICS)))
+
+    def draw_from(first: int) -> None:
+        for replicate in range(first, num_replicates, num_threads):
+            # A seed for each draw: it is the same in whichever thread, and after however many others.
+            drawn = np.random.default_rng([seed, replicate]).integers(num_groups, size=num_groups)
+            times_drawn = np.bincount(drawn, minlength=num_groups)
+            found[replicate] = [list(ranked.figures(times_drawn).values()) for ranked in models]
+
+    # NumPy works on large arrays outside of the interpreter's lock, so that threads are enough.
+    with ThreadPoolExecutor(num_threads) as pool:
+        list(pool.map(draw_from, range(num_threads)))  # a list, so that what one raises is raised here
+    return found
+
+
+def percentile_interval(figures: np.ndarray) -> Interval | None:
+    """Return the interval that holds 95 % of the draws of a figure, those that are NaN left out; None without any."""
+    figures = figures[~np.isnan(figures)]
+    if len(figures) == 0:
+        return None
     tail = (1 - CONFIDENCE) / 2
-    return {
-        name: Interval(float(np.quantile(figures, tail)), float(np.quantile(figures, 1 - tail)), len(figures))
-        if figures
-        else None
-        for name, figures in found.items()
-    }
+    low, high = np.quantile(figures, [tail, 1 - tail])
+    return Interval(float(low), float(high), len(figures))
 
 
 class RankedScores:
-    """Scores in descending order, once sorted for many sets of weights: the figures of METRICS in linear time.
+    """Scores in descending order, sorted once for many draws of groups: the figures of METRICS in linear time.
+
+    Figures that are sums over the scores need but one sum a group. Those of the ranks go through all scores, in whole
+    numbers for as long as they can: a running sum of these takes a seventh of one of floats.
 
     Args:
         labels: int, shape (n,), 1 is fake.
         scores: float, shape (n,), in [0, 1].
-        threshold: a score at or above it is called fake.
+        groups: int, shape (n,): what is drawn together; any numbers.
+        settings: threshold, and bounds of the clipped log loss.
 
     Raises:
         ValueError: if there is nothing to compare, or a score is not in [0, 1].
     """
 
-    def __init__(self, labels: np.ndarray, scores: np.ndarray, *, threshold: float) -> None:
+    def __init__(self, labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, settings: FigureSettings) -> None:
         labels, scores = checked(labels, scores)
-        self.order = np.argsort(-scores, kind="stable")
-        """int, shape (n,): the row of each rank."""
-        labels, scores = labels[self.order], scores[self.order]
-        # Scores that are equal are one threshold.
-        self._ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-        self._is_fake = (labels == 1).astype(np.float64)
-        self._losses = {
-            "log_loss": _losses(labels, np.clip(scores, EPSILON, 1 - EPSILON)),
-            "log_loss_clipped": _losses(labels, np.clip(scores, CLIP_LOW, CLIP_HIGH)),
-            "accuracy": ((scores >= threshold) == (labels == 1)).astype(np.float64),
-            "brier_score": np.square(scores - labels),
-        }
-        self._bins = bins_of(scores)
-        self._excess = labels - scores
+        if np.shape(groups) != labels.shape:
+            raise ValueError(f"need as many groups as labels, got {np.shape(groups)} and {labels.shape}")
+        # Numbered anew, so that no number is drawn that nothing belongs to.
+        names, groups = np.unique(groups, return_inverse=True)
+        self.num_groups = len(names)
+        self._sum_by_group(labels, scores, groups, settings)
+        self._rank(labels, scores, groups)
 
-    def figures(self, weights: np.ndarray) -> dict[str, float]:
-        """Return the figures where each score counts as often as its weight says.
+    def _sum_by_group(
+        self, labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, settings: FigureSettings
+    ) -> None:
+        is_fake = labels == 1
+        summed = [
+            np.ones(len(labels)),
+            _losses(is_fake, without_extremes(scores)),
+            _losses(is_fake, clipped(scores, settings)),
+            (scores >= settings.threshold) == is_fake,
+            np.square(scores - labels),
+        ]
+        self._sums = np.array(
+            [
+                [np.bincount(groups[part], weights=values[part], minlength=self.num_groups) for values in summed]
+                for part in (is_fake, ~is_fake)
+            ]
+        )
+        """float64, shape (2, 5, groups): of the fake and of the real, the count and sums of _SUMMED."""
+        cells = bins_of(scores) * self.num_groups + groups
+        self._excess = np.bincount(cells, weights=labels - scores, minlength=NUM_BINS * self.num_groups).reshape(
+            NUM_BINS, self.num_groups
+        )
+        """float64, shape (bins, groups): how far labels exceed scores."""
+
+    def _rank(self, labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> None:
+        order = np.argsort(-scores, kind="stable")
+        is_fake, groups, scores = labels[order] == 1, groups[order], scores[order]
+        self._fake_groups, self._real_groups = groups[is_fake], groups[~is_fake]
+        """int, shapes (fake,) and (real,): the group of each, highest score first."""
+        # A point of the ROC curve is a threshold; equal scores are one. At point 0 nothing is called fake.
+        ends = np.concatenate([[0], np.flatnonzero(np.diff(scores)) + 1, [len(scores)]])
+        self._fakes_at = np.concatenate([[0], np.cumsum(is_fake)])[ends]
+        self._reals_at = ends - self._fakes_at
+        """int, shape (points,): how many fakes, and how many real ones, a point calls fake."""
+        adds_fake, adds_real = np.diff(self._fakes_at) > 0, np.diff(self._reals_at) > 0
+        with_fakes, self._mixed = np.flatnonzero(adds_fake) + 1, np.flatnonzero(adds_fake & adds_real) + 1
+        """int: points at which fakes are added, and those of them at which real ones are as well."""
+        self._fakes_at_fakes, self._reals_at_fakes = self._fakes_at[with_fakes], self._reals_at[with_fakes]
+
+    def figures(self, times_drawn: np.ndarray) -> dict[str, float]:
+        """Return the figures where each score counts as often as its group was drawn.
 
         Args:
-            weights: float64, shape (n,), in the order of `order`, not all 0.
+            times_drawn: int64, shape (num_groups,), not all 0.
 
         Returns:
             The names of METRICS; NaN where a figure needs a class that is not there.
         """
-        fake = weights * self._is_fake
-        total, num_fake = weights.sum(), fake.sum()
-        num_real = total - num_fake
-        found = {name: float(losses @ weights / total) for name, losses in self._losses.items()}
-        errors = np.bincount(self._bins, weights=weights * self._excess, minlength=NUM_BINS)
-        found["expected_calibration_error"] = float(np.abs(errors).sum() / total)
-        if num_fake == 0 or num_real == 0:
-            return {name: found.get(name, float("nan")) for name in _NAMES}
-        real = weights - fake
-        for name, single in (("log_loss_balanced", "log_loss"), ("balanced_accuracy", "accuracy")):
-            of_fake, of_real = (self._losses[single] @ part for part in (fake, real))
-            found[name] = float(of_fake / num_fake + of_real / num_real) / 2
-        hits = np.concatenate([[0.0], np.cumsum(fake)[self._ends]])
-        alarms = np.concatenate([[0.0], np.cumsum(real)[self._ends]])
-        found["auc"] = float((np.diff(alarms) * (hits[1:] + hits[:-1])).sum() / (2 * num_fake * num_real))
-        precision = np.divide(hits, hits + alarms, out=np.zeros_like(hits), where=hits + alarms > 0)
-        found["average_precision"] = float((np.diff(hits) * precision[1:]).sum() / num_fake)
-        found["equal_error_rate"] = crossing(alarms / num_real, 1 - hits / num_fake)
+        drawn = times_drawn.astype(np.float64)
+        # einsum, not @: BLAS brings threads of its own, and these and ours keep each other waiting.
+        sums = np.einsum("cfg,g->cf", self._sums, drawn)
+        (num_fake, *_), (num_real, *_) = sums.tolist()
+        total = num_fake + num_real
+        found = dict(zip(_SUMMED, (sums[:, 1:].sum(axis=0) / total).tolist(), strict=True))
+        excess = np.einsum("bg,g->b", self._excess, drawn)
+        found["expected_calibration_error"] = float(np.abs(excess).sum() / total)
+        if num_fake and num_real:
+            of_fake, of_real = (
+                dict(zip(_SUMMED, means, strict=True)) for means in (sums[:, 1:] / sums[:, :1]).tolist()
+            )
+            for name, single in (("log_loss_balanced", "log_loss"), ("balanced_accuracy", "accuracy")):
+                found[name] = (of_fake[single] + of_real[single]) / 2
+            found["fakes_found"], found["false_alarms"] = of_fake["accuracy"], 1 - of_real["accuracy"]
+            hits, alarms = (_running_sum(times_drawn[groups]) for groups in (self._fake_groups, self._real_groups))
+            found |= self._areas(hits, alarms) | self._crossings(hits, alarms)
+        return {name: found.get(name, float("nan")) for name in METRICS}
+
+    def _areas(self, hits: np.ndarray, alarms: np.ndarray) -> dict[str, float]:
+        """Return the areas under both curves, from the weights of the first 0, 1, ... fakes and real ones."""
+        wrong_pairs = found_precision = hits_before = 0.0
+        # Block by block: what a block needs in between stays in the processor's cache.
+        for start in range(0, len(self._fakes_at_fakes), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            hits_at = hits[self._fakes_at_fakes[block]].astype(np.float64)
+            alarms_at = alarms[self._reals_at_fakes[block]].astype(np.float64)
+            added = np.diff(hits_at, prepend=hits_before)
+            hits_before = hits_at[-1]
+            wrong_pairs += np.einsum("p,p", added, alarms_at)
+            # Where nothing drawn has been called fake yet, precision is 0 / 1 and weighs nothing.
+            precisions = hits_at / np.maximum(hits_at + alarms_at, 1)
+            found_precision += np.einsum("p,p", added, precisions)
+        # So far a pair that scores the same counted as wrong; it is half wrong.
+        fakes, reals = (
+            counts[at[self._mixed]] - counts[at[self._mixed - 1]]
+            for counts, at in ((hits, self._fakes_at), (alarms, self._reals_at))
+        )
+        wrong_pairs -= (fakes * reals).sum() / 2
+        return {
+            "auc": float(1 - wrong_pairs / (float(hits[-1]) * float(alarms[-1]))),
+            "average_precision": float(found_precision / hits[-1]),
+        }
+
+    def _crossings(self, hits: np.ndarray, alarms: np.ndarray) -> dict[str, float]:
+        """Return the figures of single points, which are looked up without a walk along the curve."""
+        num_fake, num_real = int(hits[-1]), int(alarms[-1])
+
+        def counts_at(point: int) -> tuple[int, int]:
+            return int(hits[self._fakes_at[point]]), int(alarms[self._reals_at[point]])
+
+        def rates_at(point: int) -> tuple[float, float]:
+            fake, real = counts_at(point)
+            return real / num_real, 1 - fake / num_fake
+
+        def is_past(point: int) -> bool:
+            alarm_rate, miss_rate = rates_at(point)
+            return alarm_rate >= miss_rate
+
+        points = range(len(self._fakes_at))
+        after = bisect_left(points, True, key=is_past)
+        found = {"equal_error_rate": crossing(*np.transpose([rates_at(after - 1), rates_at(after)]))}
         for recall in RECALLS:
-            point = int(np.searchsorted(hits, recall * num_fake - 1e-9))
-            found[f"precision_at_recall_{recall}"] = float(precision[point])
-            weighted = hits[point] / (hits[point] + REAL_PER_FAKE * alarms[point])
-            found[f"log_weighted_precision_at_recall_{recall}"] = float(np.log(weighted))
-        return {name: found[name] for name in _NAMES}
+            point = bisect_left(points, recall * num_fake - 1e-9, key=lambda point: counts_at(point)[0])
+            fake, real = counts_at(point)
+            found[f"precision_at_recall_{recall}"] = fake / (fake + real)
+            found[f"log_weighted_precision_at_recall_{recall}"] = float(np.log(fake / (fake + REAL_PER_FAKE * real)))
+        return found
 
 
-_NAMES = tuple(METRICS)
+_BLOCK = 1 << 16
+_SUMMED: tuple[str, ...] = ("log_loss", "log_loss_clipped", "accuracy", "brier_score")
 
 
-def _losses(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    return -np.log(np.where(labels == 1, scores, 1 - scores))
+def _losses(is_fake: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return -np.log(np.where(is_fake, scores, 1 - scores))
+
+
+def _running_sum(values: np.ndarray) -> np.ndarray:
+    """Return the sums of the first 0, 1, ... n values, int64, shape (n + 1,)."""
+    sums = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import (
@@ -14,8 +15,6 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-CLIP_LOW, CLIP_HIGH = 0.1, 0.9
-"""Bounds of the clipped log loss, as the DFDC entry this work is measured against reports it."""
 EPSILON = 1e-7
 """Scores are float32 and may be exactly 0 or 1; this keeps the plain log loss finite."""
 RECALLS = (0.1, 0.5, 0.9)
@@ -26,22 +25,44 @@ NUM_BINS = 15
 """Bins of equal width of the expected calibration error."""
 
 
-def score_metrics(labels: np.ndarray, scores: np.ndarray, *, threshold: float) -> dict[str, float | int | None]:
+@dataclass(frozen=True)
+class FigureSettings:
+    """What a person may choose about the figures."""
+
+    threshold: float = 0.5
+    """A score at or above it is called fake."""
+    clip_low: float = 0.1
+    """Scores below it count as it in the clipped log loss."""
+    clip_high: float = 0.9
+    """Scores above it count as it in the clipped log loss."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be in [0, 1], got {self.threshold}")
+        if not 0 <= self.clip_low < self.clip_high <= 1:
+            raise ValueError(
+                f"clip_low and clip_high must be 0 <= low < high <= 1, got {self.clip_low} and {self.clip_high}"
+            )
+
+
+def score_metrics(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> dict[str, float | int | None]:
     """Compare scores with labels.
 
     Args:
         labels: int, shape (n,), 1 is fake.
         scores: float, shape (n,), probability of fake in [0, 1].
-        threshold: a score at or above it is called fake.
+        settings: threshold, and bounds of the clipped log loss.
 
     Returns:
         `count`, `real` and `fake`, and of these, None where only one class is there:
 
-        - `log_loss`, `log_loss_clipped` (scores clipped to [0.1, 0.9]): also of one class;
+        - `log_loss`, `log_loss_clipped` (scores clipped to the bounds): also of one class;
         - `log_loss_balanced`: mean of the two classes' own, so as if half of all were fake;
         - `auc`: area under the ROC curve; `average_precision`;
         - `equal_error_rate`: where as large a share of the real is called fake as of the fake real, by straight lines
           between the thresholds;
+        - `fakes_found` and `false_alarms`: the shares of the fake and of the real that are called fake, at the
+          threshold;
         - `accuracy`, also of one class, and `balanced_accuracy`, at the threshold;
         - `precision_at_recall_0.1` and so on: at the highest threshold at which that share of the fakes is found;
         - `log_weighted_precision_at_recall_0.1` and so on: the natural logarithm of TP / (TP + 100 FP) there;
@@ -54,6 +75,9 @@ def score_metrics(labels: np.ndarray, scores: np.ndarray, *, threshold: float) -
     arXiv:1706.04599.
     """
     labels, scores = checked(labels, scores)
+    # scikit-learn sorts anew for each figure of the ranks; it does so much faster where nothing is out of order.
+    order = np.argsort(-scores, kind="stable")
+    labels, scores = labels[order], scores[order]
     found: dict[str, float | int | None] = {
         "count": len(labels),
         "real": int((labels == 0).sum()),
@@ -61,7 +85,7 @@ def score_metrics(labels: np.ndarray, scores: np.ndarray, *, threshold: float) -
     }
     both = bool(found["real"] and found["fake"])
     for name, (metric, needs_both) in METRICS.items():
-        found[name] = float(metric(labels, scores, threshold)) if both or not needs_both else None
+        found[name] = float(metric(labels, scores, settings)) if both or not needs_both else None
     return found
 
 
@@ -79,31 +103,41 @@ def checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndar
     return labels, scores
 
 
-Metric = Callable[[np.ndarray, np.ndarray, float], float]
-"""From labels, scores and threshold to a figure."""
+def without_extremes(scores: np.ndarray) -> np.ndarray:
+    """Return scores that have a logarithm, and whose complements have one."""
+    return np.clip(scores, EPSILON, 1 - EPSILON)
 
 
-def _log_loss(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    return log_loss(labels, np.clip(scores, EPSILON, 1 - EPSILON), labels=[0, 1])
+def clipped(scores: np.ndarray, settings: FigureSettings) -> np.ndarray:
+    """Return scores as the clipped log loss takes them; bounds of 0 and 1 make it the plain one."""
+    return without_extremes(np.clip(scores, settings.clip_low, settings.clip_high))
 
 
-def _log_loss_clipped(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    return log_loss(labels, np.clip(scores, CLIP_LOW, CLIP_HIGH), labels=[0, 1])
+Metric = Callable[[np.ndarray, np.ndarray, FigureSettings], float]
+"""From labels, scores and settings to a figure."""
 
 
-def _log_loss_balanced(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    return sum(_log_loss(labels[labels == label], scores[labels == label], threshold) for label in (0, 1)) / 2
+def _log_loss(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
+    return log_loss(labels, without_extremes(scores), labels=[0, 1])
 
 
-def _auc(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+def _log_loss_clipped(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
+    return log_loss(labels, clipped(scores, settings), labels=[0, 1])
+
+
+def _log_loss_balanced(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
+    return sum(_log_loss(labels[labels == label], scores[labels == label], settings) for label in (0, 1)) / 2
+
+
+def _auc(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
     return float(roc_auc_score(labels, scores))
 
 
-def _average_precision(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+def _average_precision(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
     return float(average_precision_score(labels, scores))
 
 
-def _equal_error_rate(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+def _equal_error_rate(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
     false_alarms, found, _ = roc_curve(labels, scores, drop_intermediate=False)
     return crossing(false_alarms, 1 - found)
 
@@ -124,12 +158,20 @@ def crossing(rising: np.ndarray, falling: np.ndarray) -> float:
     return float(rising[before] + share * (rising[after] - rising[before]))
 
 
-def _accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    return float(((scores >= threshold) == (labels == 1)).mean())
+def _fakes_found(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
+    return float((scores[labels == 1] >= settings.threshold).mean())
 
 
-def _balanced_accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    return float(balanced_accuracy_score(labels == 1, scores >= threshold))
+def _false_alarms(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
+    return float((scores[labels == 0] >= settings.threshold).mean())
+
+
+def _accuracy(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
+    return float(((scores >= settings.threshold) == (labels == 1)).mean())
+
+
+def _balanced_accuracy(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
+    return float(balanced_accuracy_score(labels == 1, scores >= settings.threshold))
 
 
 def _counts_at_recall(labels: np.ndarray, scores: np.ndarray, recall: float) -> tuple[int, int]:
@@ -142,7 +184,7 @@ def _counts_at_recall(labels: np.ndarray, scores: np.ndarray, recall: float) -> 
 
 
 def _precision_at(recall: float) -> Metric:
-    def precision(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    def precision(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
         fake, real = _counts_at_recall(labels, scores, recall)
         return fake / (fake + real)
 
@@ -150,14 +192,14 @@ def _precision_at(recall: float) -> Metric:
 
 
 def _log_weighted_precision_at(recall: float) -> Metric:
-    def precision(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    def precision(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
         fake, real = _counts_at_recall(labels, scores, recall)
         return float(np.log(fake / (fake + REAL_PER_FAKE * real)))
 
     return precision
 
 
-def _brier(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+def _brier(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
     return float(brier_score_loss(labels, scores, labels=[0, 1]))
 
 
@@ -166,7 +208,7 @@ def bins_of(scores: np.ndarray) -> np.ndarray:
     return np.minimum((scores * NUM_BINS).astype(np.int64), NUM_BINS - 1)
 
 
-def _calibration_error(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+def _calibration_error(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
     return float(np.abs(np.bincount(bins_of(scores), weights=labels - scores, minlength=NUM_BINS)).sum() / len(labels))
 
 
@@ -177,6 +219,8 @@ METRICS: dict[str, tuple[Metric, bool]] = {
     "auc": (_auc, True),
     "average_precision": (_average_precision, True),
     "equal_error_rate": (_equal_error_rate, True),
+    "fakes_found": (_fakes_found, True),
+    "false_alarms": (_false_alarms, True),
     "accuracy": (_accuracy, False),
     "balanced_accuracy": (_balanced_accuracy, True),
     **{f"precision_at_recall_{recall}": (_precision_at(recall), True) for recall in RECALLS},

@@ -1,136 +1,188 @@
-"""A SavedModel over the tracks of a store: one row of scores a clip, every clip with its status."""
+"""Score tables: one row a clip, a track and a face, every clip with its status."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
-from tfdfd.clip import OK, TfdfdError
-from tfdfd.data.face_datasets import FaceDatasets
+from tfdfd.clip import OK
 from tfdfd.data.rows import StripRows
 from tfdfd.data.store import FaceStore
-from tfdfd.data.strips import check_strips
-from tfdfd.data.tracks import scoring_rows
-from tfdfd.evaluation.intervals import bootstrap_intervals
-from tfdfd.evaluation.metrics import score_metrics
+from tfdfd.data.tables import columns, rows_where
+from tfdfd.evaluation.figures import Figures, figures_of
+from tfdfd.evaluation.intervals import NUM_REPLICATES
+from tfdfd.evaluation.metrics import FigureSettings
 from tfdfd.models.scoring import ScoringRule
 
-ScoreTracks = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""(crops [batch, places, size, size, 3], is_face [batch, places]) -> track scores, face probabilities."""
+FACE_REPLICATES = 200
+"""Draws for the intervals of faces, of which there are many times as many as clips."""
 
 
-def face_probabilities(
-    score_tracks: ScoreTracks,
-    rows: StripRows,
-    datasets: FaceDatasets,
-    *,
-    crop_size: int,
-    batch_size: int,
-    num_threads: int,
-    on_batch: Callable[[int], None] = lambda count: None,
-) -> np.ndarray:
-    """Run a model over stored tracks.
+@dataclass(frozen=True)
+class ScoredClips:
+    """What a network says of some clips, before any rule."""
 
-    Args:
-        score_tracks: the model, e.g. `LoadedModel.score`.
-        rows: the tracks.
-        datasets: what reads them.
-        crop_size: side of a crop in pixels.
-        batch_size: tracks a batch.
-        num_threads: threads that read and decode.
-        on_batch: called with the number of tracks that a batch scored.
+    clips: pd.DataFrame
+    """n rows of the manifest."""
+    groups: np.ndarray
+    """int, shape (n,): the connected set of each clip: its original, with all fakes of it."""
+    rows: StripRows
+    """The tracks of the clips; `clip_rows` are rows of `clips`."""
+    logits: np.ndarray
+    """float32, shape (tracks, places); 0 where there is no face."""
+    status: np.ndarray
+    """object, shape (n,): status of each clip in the store."""
+    reason: np.ndarray
+    """object, shape (n,): why a status is not ok."""
 
-    Returns:
-        float32, shape (n, places), in the order of the rows; 0 where there is no face.
-
-    Raises:
-        TfdfdError: if a strip is missing, or the model answers with something that is no probability.
-    """
-    check_strips(rows.strip_paths)
-    probabilities = np.zeros(rows.is_face.shape, np.float32)
-    padded = rows.padded(batch_size)
-    dataset = datasets.evaluation(
-        padded,
-        crop_size=crop_size,
-        num_places=rows.is_face.shape[1],
-        batch_size=batch_size,
-        device_id=None,
-        num_threads=num_threads,
-    )
-    for crops, is_face, strip_rows in dataset.take(padded.num_steps(batch_size)):
-        _, of_batch = score_tracks(crops, is_face)
-        real = strip_rows.numpy() >= 0
-        probabilities[strip_rows.numpy()[real]] = of_batch[real]
-        on_batch(int(real.sum()))
-    bad = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)).all(axis=1))
-    if len(bad):
-        raise TfdfdError(
-            f"the model gave something else than a probability for {len(bad)} of {len(rows)} tracks, the first is "
-            f"{rows.strip_paths[bad[0]]}: its weights may hold NaN"
+    @staticmethod
+    def of(
+        clips: pd.DataFrame, groups: np.ndarray, store: FaceStore, rows: StripRows, logits: np.ndarray
+    ) -> ScoredClips:
+        """Put together what was scored of the clips of a store; rows as `scoring_rows` returns them."""
+        found = columns(clips, ["clip_id"]).merge(
+            columns(store.clips(), ("clip_id", "status", "reason")), on="clip_id", how="left", validate="one_to_one"
         )
-    return probabilities
+        status, reason = (found[name].to_numpy(object) for name in ("status", "reason"))
+        return ScoredClips(clips.reset_index(drop=True), groups, rows, logits, status, reason)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64, shape (n,): 1 is fake."""
+        return self.clips["label"].to_numpy(np.int64)
+
+    def where(self, chosen: np.ndarray) -> ScoredClips:
+        """Return some of the clips with their tracks.
+
+        Args:
+            chosen: bool, shape (n,).
+        """
+        new_row = np.cumsum(chosen) - 1
+        tracks = np.flatnonzero(chosen[self.rows.clip_rows])
+        rows = self.rows.take(tracks)
+        rows = StripRows(rows.strip_paths, rows.is_face, new_row[rows.clip_rows].astype(np.int32), rows.track)
+        return ScoredClips(
+            rows_where(self.clips, chosen),
+            self.groups[chosen],
+            rows,
+            self.logits[tracks],
+            self.status[chosen],
+            self.reason[chosen],
+        )
+
+    def scores(self, rule: ScoringRule) -> np.ndarray:
+        """Return the clip scores by a rule, float32, shape (n,)."""
+        if not len(self.rows):
+            return np.full(len(self.clips), rule.no_evidence_score, np.float32)
+        return rule.score_logits(self.logits, self.rows.is_face, self.rows.clip_rows, len(self.clips))
+
+    def probabilities(self, rule: ScoringRule) -> np.ndarray:
+        """Return the face probabilities by a rule's temperature, float32, shape (tracks, places); 0 without a face."""
+        found = rule.face_probabilities(tf.constant(self.logits, tf.float32)).numpy()
+        return np.where(self.rows.is_face, found, np.float32(0))
 
 
-def score_clips(
-    clips: pd.DataFrame, store: FaceStore, rule: ScoringRule, probabilities_of: Callable[[StripRows], np.ndarray]
-) -> pd.DataFrame:
-    """Score clips; a clip without evidence is scored by the rule and keeps its status.
-
-    Args:
-        clips: rows of the manifest.
-        store: holds them.
-        rule: how face probabilities become a clip score.
-        probabilities_of: runs the model, as `face_probabilities`.
-
-    Returns:
-        One row a clip in the order of `clips`: clip_id, label, folder, method, clip_score, is_fake (by the threshold),
-        status, reason, num_tracks, num_faces.
+def clip_table(scored: ScoredClips, rule: ScoringRule) -> pd.DataFrame:
+    """Return one row a clip, in order: clip_id, label, dataset, folder, method, original, clip_score, is_fake (by the
+    threshold), status, reason, num_tracks, num_faces. A clip without evidence is scored by the rule, keeps its status.
     """
-    rows = scoring_rows(store, clips)
-    scores = np.full(len(clips), rule.no_evidence_score, np.float32)
-    if len(rows):
-        scores = rule.clip_scores(probabilities_of(rows), rows.is_face, rows.clip_rows, len(clips))
-    table = clips[["clip_id", "label", "folder", "method"]].reset_index(drop=True)
-    table["clip_score"] = scores
-    table["is_fake"] = scores >= rule.threshold
-    table = table.merge(store.clips()[["clip_id", "status", "reason"]], on="clip_id", how="left", validate="one_to_one")
-    table["num_tracks"] = np.bincount(rows.clip_rows, minlength=len(clips))
-    table["num_faces"] = np.bincount(rows.clip_rows, weights=rows.is_face.sum(axis=1), minlength=len(clips)).astype(int)
+    table = columns(scored.clips, ("clip_id", "label", "dataset", "folder", "method", "original"))
+    table["clip_score"] = scored.scores(rule)
+    table["is_fake"] = table["clip_score"] >= rule.threshold
+    table["status"], table["reason"] = scored.status, scored.reason
+    clip_rows, num_faces = scored.rows.clip_rows, scored.rows.is_face.sum(axis=1)
+    table["num_tracks"] = np.bincount(clip_rows, minlength=len(table))
+    table["num_faces"] = np.bincount(clip_rows, weights=num_faces, minlength=len(table)).astype(np.int64)
     return table
 
 
-def clip_metrics(scores: pd.DataFrame, rule: ScoringRule, groups: np.ndarray) -> dict[str, Any]:
-    """Return the figures of a score table, over all its clips and over those with a face.
+def track_table(scored: ScoredClips, rule: ScoringRule) -> pd.DataFrame:
+    """Return one row a track: clip_id, label, track (0 is the main one), track_score, num_faces."""
+    probabilities = scored.probabilities(rule)
+    scores = rule.track_scores(tf.constant(probabilities), tf.constant(scored.rows.is_face)).numpy()
+    return pd.DataFrame(
+        {
+            "clip_id": scored.clips["clip_id"].to_numpy()[scored.rows.clip_rows],
+            "label": scored.labels[scored.rows.clip_rows],
+            "track": scored.rows.track,
+            "track_score": scores,
+            "num_faces": scored.rows.is_face.sum(axis=1),
+        }
+    )
+
+
+def face_table(scored: ScoredClips, rule: ScoringRule) -> pd.DataFrame:
+    """Return one row a face: clip_id, label, track, place, face_logit and face_probability."""
+    tracks, places = np.nonzero(scored.rows.is_face)
+    clip_rows = scored.rows.clip_rows[tracks]
+    return pd.DataFrame(
+        {
+            "clip_id": scored.clips["clip_id"].to_numpy()[clip_rows],
+            "label": scored.labels[clip_rows],
+            "track": scored.rows.track[tracks],
+            "place": places,
+            "face_logit": scored.logits[tracks, places],
+            "face_probability": scored.probabilities(rule)[tracks, places],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class ScoreFigures:
+    """The figures of one model's scores; None where there is nothing to compare."""
+
+    all_clips: Figures
+    clips_with_faces: Figures | None
+    faces: Figures | None
+
+    def told_apart(self) -> list[tuple[str, Figures]]:
+        """Return title and figures of those that differ: where all clips have a face, or one, others say the same."""
+        found = [("all clips", self.all_clips)]
+        if self.clips_with_faces is not None and self.clips_with_faces.count < self.all_clips.count:
+            found.append(("clips with faces", self.clips_with_faces))
+        if self.faces is not None and self.faces.values != self.all_clips.values:
+            found.append(("faces", self.faces))
+        return found
+
+
+def score_figures(
+    scored: ScoredClips,
+    rule: ScoringRule,
+    settings: FigureSettings,
+    *,
+    num_replicates: int = NUM_REPLICATES,
+    face_replicates: int = FACE_REPLICATES,
+) -> ScoreFigures:
+    """Return the figures over all clips, over those with a face, and over single faces.
 
     Args:
-        scores: as `score_clips` returns it, n rows.
-        rule: gives the threshold and the score that clips without evidence were given.
-        groups: int, shape (n,): the connected set of each clip; intervals draw these.
-
-    Returns:
-        `all_clips` and `clips_with_faces` (each as `score_metrics`, and its `intervals`: [low, high] of 95 % of the
-        draws, or None; None in all if empty), `statuses` (count of each), `no_evidence_score` and `threshold`.
+        scored: what the network says.
+        rule: how faces become a clip score.
+        settings: threshold and bounds.
+        num_replicates: draws for the intervals of clips.
+        face_replicates: draws for those of faces.
     """
-    parts = {"all_clips": np.full(len(scores), True), "clips_with_faces": (scores["status"] == OK).to_numpy()}
-    return {
-        **{name: _figures(scores.loc[chosen], groups[chosen], rule.threshold) for name, chosen in parts.items()},
-        "statuses": {str(status): int(count) for status, count in scores["status"].value_counts().items()},
-        "no_evidence_score": rule.no_evidence_score,
-        "threshold": rule.threshold,
-    }
+    scores, labels = scored.scores(rule), scored.labels
+    with_face = scored.status == OK
+    tracks, places = np.nonzero(scored.rows.is_face)
+    clip_rows = scored.rows.clip_rows[tracks]
 
+    def of(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, draws: int) -> Figures | None:
+        return figures_of(labels, scores, groups, settings, num_replicates=draws) if len(labels) else None
 
-def _figures(scores: pd.DataFrame, groups: np.ndarray, threshold: float) -> dict[str, Any] | None:
-    if scores.empty:
-        return None
-    values = scores["label"].to_numpy(), scores["clip_score"].to_numpy()
-    # Numbered anew, so that groups which were left out are not drawn.
-    intervals = bootstrap_intervals(*values, np.unique(groups, return_inverse=True)[1], threshold=threshold)
-    return {
-        **score_metrics(*values, threshold=threshold),
-        "num_originals": len(np.unique(groups)),
-        "intervals": {name: None if edges is None else [edges.low, edges.high] for name, edges in intervals.items()},
-    }
+    every = figures_of(labels, scores, scored.groups, settings, num_replicates=num_replicates)
+    return ScoreFigures(
+        all_clips=every,
+        clips_with_faces=every
+        if with_face.all()
+        else of(labels[with_face], scores[with_face], scored.groups[with_face], num_replicates),
+        faces=of(
+            labels[clip_rows],
+            scored.probabilities(rule)[tracks, places],
+            scored.groups[clip_rows],
+            face_replicates,
+        ),
+    )

@@ -50,4 +50,5 @@ class _Weighted(keras.layers.Layer):
         self._dense = dense
 
     def call(self, features):
-        return keras.ops.matmul(keras.ops.cast(features, "float32"), self._dense.kernel)[..., 0]
+        summed = keras.ops.matmul(keras.ops.cast(features, "float32"), self._dense.kernel)
+        return keras.ops.squeeze(summed, -1)

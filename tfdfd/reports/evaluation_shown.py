@@ -235,6 +235,8 @@ class Mistakes:
     """Whether there are heat maps, so that their legend is shown."""
     heat_note: str = ""
     """How the heat maps were made, and what they are not."""
+    has_one_place: bool = False
+    """Whether a clip is one face, so that many stand side by side."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class StoreOverview:
         columns = [values(manifest, name) for name in ("clip_id", "label", "original", "dataset")]
         for clip_id, label, original, dataset in zip(*columns, strict=True):
             if (row := self.row_of.get(clip_id)) is not None:
-                labels[row], originals[row] = LABEL_NAMES[label].lower(), original
+                labels[row], originals[row] = LABEL_NAMES.get(label, UNLABELLED).lower(), original
                 datasets.add(dataset)
         return labels, originals, sorted(datasets - {""})
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.data.tables import columns
 from tfdfd.models.clip_scorer import ClipScorer, ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
 
@@ -82,7 +83,7 @@ def export_saved_model(
         rule,
         fingerprint,
         dataclasses.asdict(card),
-        clips[["clip_id", "original", "donor", "folder", "split"]],
+        columns(clips, ("clip_id", "original", "donor", "folder", "split")),
         holds_weights=classifier,
         crop_size=crop_size,
         folder=folder,

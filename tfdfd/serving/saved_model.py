@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from io import StringIO
 from pathlib import Path
@@ -106,6 +107,22 @@ class LoadedModel:
             crop_size=self.crop_size,
             folder=self.folder.parent,
         )
+
+    def network_digest(self) -> str:
+        """Return what tells this network from any other, whatever rule scores by it.
+
+        Raises:
+            TfdfdError: if its files cannot be read.
+        """
+        digest = hashlib.sha256(
+            json.dumps([self.crop_size, self.card()["backbone"], self.card()["input_size"]]).encode()
+        )
+        for path in sorted((self.folder / "variables").glob("variables.data-*")):
+            try:
+                digest.update(path.read_bytes())
+            except OSError as error:
+                raise TfdfdError(f"{path} cannot be read ({error.strerror}): export the model again") from error
+        return digest.hexdigest()
 
     def card(self) -> dict[str, Any]:
         """Return the model card."""

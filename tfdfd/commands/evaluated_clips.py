@@ -1,0 +1,162 @@
+"""Which clips an evaluation scores, and the proof that no model was trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from tfdfd.clip import FAKE, REAL, TfdfdError
+from tfdfd.data.connected_sets import connected_sets, family_key
+from tfdfd.data.splits import TRAIN, VAL, in_folders, require_whole_sets
+from tfdfd.data.tables import records, rows_where, some, values
+
+if TYPE_CHECKING:
+    from tfdfd.serving.saved_model import LoadedModel
+
+
+@dataclass(frozen=True)
+class EvaluatedClips:
+    """The clips of an evaluation."""
+
+    table: pd.DataFrame
+    """n rows of the manifest: those that figures are of, and those that temperature and threshold are fitted on."""
+    groups: np.ndarray
+    """int64, shape (n,): the connected set of each."""
+    is_calibration: np.ndarray
+    """bool, shape (n,): which are fitted on; none of their sets is among the others."""
+    num_train_originals: int
+    """Recordings that the models were trained on."""
+    num_originals: int
+    """Recordings that the figures are of, or that their fakes were made from."""
+    num_in_both: int
+    """Of those, how many a model was trained on: 0 but for --include-train."""
+
+
+def choose_clips(
+    table: pd.DataFrame,
+    models: Sequence[LoadedModel],
+    *,
+    val_folders: str | None,
+    calibrate_folders: str | None,
+    include_train: bool,
+    console: Console,
+) -> EvaluatedClips:
+    """Choose the clips to score, and keep out those that a model was trained on.
+
+    Args:
+        table: the manifest.
+        models: each records which clips it was trained and validated on.
+        val_folders: comma list of globs over folders; None for the validation clips that the models record, or all
+            clips where they know none of them.
+        calibrate_folders: the same, of the clips to fit temperature and threshold on; None to fit nothing.
+        include_train: score training clips too.
+        console: says what was chosen, and why.
+
+    Returns:
+        The chosen clips.
+
+    Raises:
+        TfdfdError: if nothing is left or a label is lacking, if training clips are among them without include_train,
+            or if calibration and evaluation share an original.
+    """
+    is_calibration = np.zeros(len(table), bool)
+    if calibrate_folders is not None:
+        is_calibration = in_folders(table, calibrate_folders, flag="--calibrate-folders")
+    is_chosen = _asked_for(table, models, val_folders, include_train, console)
+    if val_folders is None:
+        is_chosen &= ~is_calibration
+    elif both := values(table, "clip_id")[is_chosen & is_calibration].tolist():
+        raise TfdfdError(
+            f"--val-folders and --calibrate-folders share {len(both)} clips, the first: {some(both, limit=3)}. What is "
+            "fitted on clips cannot be judged by them: choose other folders for one of them"
+        )
+    if not is_chosen.any():
+        raise TfdfdError("there is no clip to score: choose folders with --val-folders")
+    found = rows_where(table, is_chosen | is_calibration)
+    calibration = is_calibration[is_chosen | is_calibration]
+    groups = connected_sets(found)
+    require_whole_sets(
+        found,
+        groups,
+        ~calibration,
+        f"--calibrate-folders {calibrate_folders}",
+        sides=("calibration", "evaluation"),
+        advice="Choose folders that keep them together; --val-folders says which are evaluated.",
+    )
+    trained = _trained_on(models)
+    _require_unseen(found, trained, include_train)
+    for name, side in (("evaluation", ~calibration), ("calibration", calibration)):
+        _require_both_labels(name, values(found, "label")[side])
+    evaluated = [_recording(row) for row in records(rows_where(found, ~calibration))]
+    seen = _rows_of(models, TRAIN)
+    return EvaluatedClips(
+        found,
+        groups,
+        calibration,
+        num_train_originals=len({_recording(row) for row in seen}),
+        num_originals=len(set(evaluated)),
+        num_in_both=len({name for name in evaluated if name in trained}),
+    )
+
+
+def _asked_for(
+    table: pd.DataFrame, models: Sequence[LoadedModel], val_folders: str | None, include_train: bool, console: Console
+) -> np.ndarray:
+    if val_folders is not None:
+        return in_folders(table, val_folders)
+    clip_ids = values(table, "clip_id")
+    known = {row["clip_id"] for side in (TRAIN, VAL) for row in _rows_of(models, side)}
+    if include_train or known.isdisjoint(clip_ids):
+        if not include_train:
+            console.print(f"no model names one of these clips: scoring all {len(table)}")
+        return np.ones(len(table), bool)
+    recorded = [row["clip_id"] for row in _rows_of(models, VAL)]
+    is_chosen = np.isin(clip_ids, recorded)
+    console.print(f"scoring the {is_chosen.sum()} validation clips that the model records, of {len(table)} here")
+    return is_chosen
+
+
+def _rows_of(models: Sequence[LoadedModel], side: str) -> list[dict[str, Any]]:
+    """Return the clips that models record on one side of their split."""
+    tables = [model.clips() for model in models]
+    return [row for table in tables for row in records(rows_where(table, values(table, "split") == side))]
+
+
+def _trained_on(models: Sequence[LoadedModel]) -> set[str]:
+    return set().union(*(_family(row) for row in _rows_of(models, TRAIN)))
+
+
+def _require_unseen(table: pd.DataFrame, trained: set[str], include_train: bool) -> None:
+    leaked = [row["clip_id"] for row in records(table) if not trained.isdisjoint(_family(row))]
+    if leaked and not include_train:
+        raise TfdfdError(
+            f"the model was trained on {len(leaked)} of these {len(table)} clips, or on their original or a fake of "
+            f"it, the first: {some(leaked, limit=3)}. Choose others with --val-folders, or give "
+            "--include-train to score them all the same"
+        )
+
+
+def _require_both_labels(name: str, labels: np.ndarray) -> None:
+    if not len(labels):
+        return
+    for label, word, other in ((REAL, "real", "fake"), (FAKE, "fake", "real")):
+        if not (labels == label).any():
+            raise TfdfdError(
+                f"all {len(labels)} clips of the {name} are {other}: most figures compare real and fake clips, so "
+                f"choose folders that hold {word} ones too (to score clips without figures, --submission FILE)"
+            )
+
+
+def _family(row: dict[str, Any]) -> set[str]:
+    """Return the recordings that a clip was made of, whatever their compression."""
+    return {family_key(row[name]) for name in ("clip_id", "original", "donor")} - {""}
+
+
+def _recording(row: dict[str, Any]) -> str:
+    """Return the recording that a clip is, or was made from."""
+    return family_key(row["original"] or row["clip_id"])

@@ -1,0 +1,130 @@
+"""What an evaluation leaves: tables, metrics.json, the page, what is printed, and versions with another rule."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console
+
+from tfdfd.clip import NO_FACE, OK
+from tfdfd.commands.console import print_table
+from tfdfd.commands.scoring import ModelScores
+from tfdfd.evaluation.config import EvalConfig
+
+if TYPE_CHECKING:
+    from tfdfd.evaluation.result import EvaluationResult, ModelResult
+
+
+def require_writable(report: Path) -> None:
+    """Make the report's folder, before any work.
+
+    Raises:
+        TfdfdError: if it cannot be written to.
+    """
+    from tfdfd.data.atomic import explain_write_errors, write_atomically
+
+    with explain_write_errors(report):
+        report.mkdir(parents=True, exist_ok=True)
+        probe = report / "probe"  # figures of an earlier run stay until there are new ones
+        write_atomically(probe, b"")
+        probe.unlink()
+
+
+def write_report(
+    result: EvaluationResult, scores: Sequence[ModelScores], report: Path, config: EvalConfig, console: Console
+) -> None:
+    """Write scores, figures and the page, each file whole or not at all.
+
+    Args:
+        result: what was found.
+        scores: the models, which are asked what they looked at, and their stores.
+        report: the folder.
+        config: what the page shows.
+        console: for progress.
+
+    Raises:
+        TfdfdError: if something cannot be written.
+    """
+    from tfdfd.data.atomic import explain_write_errors, write_atomically, write_parquet
+    from tfdfd.evaluation.report import write_evaluation_report
+    from tfdfd.evaluation.scores import clip_table, face_table, track_table
+
+    with explain_write_errors(report), console.status("writing the report"):
+        for name, table_of in (("scores", clip_table), ("track_scores", track_table), ("face_scores", face_table)):
+            tables = [table_of(model.scored, model.choice.rule).assign(model=model.name) for model in result.models]
+            table = pd.concat(tables, ignore_index=True)
+            write_parquet(report / f"{name}.parquet", table)
+            write_atomically(report / f"{name}.csv", table.to_csv(index=False).encode())
+        write_atomically(report / "metrics.json", result.to_json().encode())
+        write_evaluation_report(
+            report / "report.html",
+            result,
+            [(one.store, one.model.explain) for one in scores],
+            num_mistakes=config.mistakes,
+            has_pictures=config.pictures,
+        )
+    console.print(
+        f"wrote {report / 'report.html'} (open it in a browser), metrics.json and scores by clip, track and face"
+    )
+
+
+def save_rules(scores: Sequence[ModelScores], result: EvaluationResult, console: Console) -> None:
+    """Write a new version of each model, with the rule that it was scored by."""
+    for one, model in zip(scores, result.models, strict=True):
+        calibrated = model.choice.calibrated
+        reason = {"command": shlex.join(result.command), "data": result.data}
+        folder = one.model.save_with_rule(
+            model.choice.rule, reason | ({} if calibrated is None else {"calibrated": calibrated.to_json()})
+        )
+        console.print(f"saved {folder}: the network of {one.name}, rule {model.choice.rule.to_json()}")
+
+
+def print_result(result: EvaluationResult, console: Console) -> None:
+    """Print the figures, and aloud the clips that had no evidence."""
+    from tfdfd.evaluation.metrics import METRICS
+
+    for model in result.models:
+        parts = model.figures.told_apart()
+        counts = [
+            f"{title}: {figures.count} ({figures.num_real} real, {figures.num_fake} fake, "
+            f"of {figures.num_originals} originals)"
+            for title, figures in parts
+        ]
+        rows = [[name.replace("_", " "), *(figures.written(name) for _, figures in parts)] for name in METRICS]
+        print_table(console, f"{model.name}: scores, with 95 % intervals over originals", ["figure", *counts], rows)
+        _print_without_evidence(model, console)
+    if result.comparison is not None:
+        names = ("log_loss", "log_loss_balanced", "auc", "brier_score")
+        rows = [[model.name, *(model.figures.all_clips.written(name) for name in names)] for model in result.models]
+        rows += [
+            [name, *(found.written(name_) for name_ in names)] for name, found in result.comparison.ensembles.items()
+        ]
+        print_table(console, "The models and their ensembles", ["model", *names], rows)
+        rows = [
+            [entry.one, entry.other, entry.figure, entry.written()]
+            for entry in result.comparison.differences
+            if entry.figure in names
+        ]
+        print_table(
+            console,
+            "Differences on the same clips, second less first",
+            ["first", "second", "figure", "difference"],
+            rows,
+        )
+        for (one, other), found in result.comparison.delong.items():
+            console.print(f"DeLong's test of the AUC of {one} and {other}: p = {found.p_value:.3g}")
+
+
+def _print_without_evidence(model: ModelResult, console: Console) -> None:
+    statuses = model.scored.status.tolist()
+    without, no_face = sum(status != OK for status in statuses), statuses.count(NO_FACE)
+    if without:
+        console.print(
+            f"{without} clips had no evidence ({no_face} without a face, {without - no_face} failed): scored "
+            f"{model.choice.rule.no_evidence_score} (--no-face-score)",
+            style="yellow",
+        )

@@ -1,0 +1,205 @@
+"""A model over the clips of an evaluation: its store, and the logit of every face in it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tfdfd.clip import TfdfdError
+from tfdfd.commands.console import WorkProgress, import_tensorflow
+from tfdfd.commands.evaluated_clips import EvaluatedClips
+from tfdfd.commands.extracting import WorkerConfig
+from tfdfd.commands.inputs import make_datasets
+from tfdfd.commands.prepare import prepare_store
+from tfdfd.data.manifest import Manifest
+from tfdfd.faces.alignment import ALIGNMENTS
+from tfdfd.faces.config import ExtractionConfig
+
+if TYPE_CHECKING:
+    from tfdfd.data.fingerprint import Fingerprint
+    from tfdfd.data.store import FaceStore
+    from tfdfd.evaluation.scores import ScoredClips
+    from tfdfd.serving.saved_model import LoadedModel
+
+KEPT = "work"
+"""Folder in a report's that holds logits, so that a killed run goes on; it can be deleted."""
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """What one model says of the clips of an evaluation."""
+
+    model: LoadedModel
+    store: FaceStore
+    extraction: ExtractionConfig | None
+    """How clips are cropped for it; None for ready-made crops."""
+    scored: ScoredClips
+    """Of the clips that figures are of."""
+    calibration: ScoredClips
+    """Of those that temperature and threshold are fitted on, none where nothing is fitted."""
+    key: str
+    """What the logits depend on."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, such as `dfdc/3`."""
+        return model_name(self.model)
+
+
+def load_models(folders: Sequence[Path], console: Console) -> list[LoadedModel]:
+    """Load the models to evaluate.
+
+    Raises:
+        TfdfdError: if one is no model of ours, or is given twice.
+    """
+    import_tensorflow()
+    from tfdfd.serving.saved_model import LoadedModel
+
+    models = [LoadedModel(folder) for folder in folders]
+    for number, model in enumerate(models):
+        console.print(f"model {model.folder}, rule {model.rule.to_json()}")
+        if model.folder.resolve() in [other.folder.resolve() for other in models[:number]]:
+            raise TfdfdError(f"--model names {model.folder} twice: to compare, give two models or two versions of one")
+    return models
+
+
+def model_name(model: LoadedModel) -> str:
+    """Return name and version of a model, such as `dfdc/3`."""
+    return f"{model.folder.resolve().parent.name}/{model.folder.resolve().name}"
+
+
+def score_by(
+    model: LoadedModel,
+    manifest: Manifest,
+    clips: EvaluatedClips,
+    report: Path,
+    arguments: argparse.Namespace,
+    workers: WorkerConfig,
+    console: Console,
+) -> ModelScores:
+    """Bring the model's store up to date, and score its faces.
+
+    Args:
+        model: the model.
+        manifest: where the clips are from.
+        clips: the clips.
+        report: the report's folder, in which logits are kept.
+        arguments: those of run_eval.py.
+        workers: the processes that extract clips.
+        console: for progress.
+
+    Raises:
+        TfdfdError: if crops were made otherwise than the model's, or cannot be made or scored.
+    """
+    extraction = None if manifest.is_faces else extraction_of(model.fingerprint, arguments.places)
+    store = prepare_store(
+        dataclasses.replace(manifest, table=clips.table),
+        arguments.store,
+        extraction or _no_places(arguments.places),
+        console,
+        workers=workers,
+        crop_margin=arguments.crop_margin,
+        retry_failed=arguments.retry_failed,
+        accept_mismatch=arguments.accept_mismatch,
+        expected=model.fingerprint,
+    )
+    return score_store(model, store, extraction, clips, report, console, batch_size=arguments.batch_size)
+
+
+def score_store(
+    model: LoadedModel,
+    store: FaceStore,
+    extraction: ExtractionConfig | None,
+    clips: EvaluatedClips,
+    report: Path,
+    console: Console,
+    *,
+    batch_size: int,
+) -> ModelScores:
+    """Score the faces of clips that a store holds.
+
+    Args:
+        model: the model.
+        store: the crops, made as the model's were.
+        extraction: how they were made; None for ready-made crops.
+        clips: the clips.
+        report: the report's folder, in which logits are kept.
+        console: for progress.
+        batch_size: tracks a batch.
+
+    Raises:
+        TfdfdError: if a strip is missing, or the model's answer is no number.
+    """
+    from tfdfd.data.tracks import scoring_rows
+    from tfdfd.evaluation.face_logits import KeptLogits, face_logits, logits_key
+    from tfdfd.evaluation.scores import ScoredClips
+
+    rows = scoring_rows(store, clips.table)
+    key = logits_key(model.network_digest(), rows)
+    kept = KeptLogits(report / KEPT, key, rows.is_face.shape)
+    with WorkProgress(console, f"scoring by {model_name(model)}", "tracks", len(rows)) as progress:
+        logits = face_logits(
+            lambda crops, is_face: model.explain(crops, is_face)[0],
+            rows,
+            make_datasets(console),
+            kept,
+            crop_size=store.crop_size,
+            batch_size=batch_size,
+            num_threads=os.cpu_count() or 1,
+            on_batch=progress.advance,
+        )
+    scored = ScoredClips.of(clips.table, clips.groups, store, rows, logits)
+    return ModelScores(
+        model,
+        store,
+        extraction,
+        scored.where(~clips.is_calibration),
+        scored.where(clips.is_calibration),
+        key,
+    )
+
+
+def _no_places(places: int | None) -> ExtractionConfig:
+    if places is not None:
+        raise TfdfdError("--places chooses frames of clips, and these are ready-made crops: leave it out")
+    return ExtractionConfig()
+
+
+def extraction_of(fingerprint: Fingerprint, places: int | None) -> ExtractionConfig:
+    """Return how to make crops as a model's were made.
+
+    Args:
+        fingerprint: the model's.
+        places: frames chosen of each clip; None for as many as in its training.
+
+    Raises:
+        TfdfdError: if the model does not say with which margin its crops were cut.
+    """
+    made = fingerprint.preprocessing
+    defaults = ExtractionConfig()
+    if not isinstance(made["margin"], int | float):
+        raise TfdfdError(
+            "the model was trained on ready-made crops whose margin was not declared, so clips cannot be cropped "
+            "alike: train it again with --crop-margin"
+        )
+    trained_places = fingerprint.provenance.get("num_places", defaults.places)
+    try:
+        return ExtractionConfig(
+            places=places if places is not None else (trained_places if trained_places > 1 else defaults.places),
+            crop_size=made["crop_size"],
+            margin=made["margin"],
+            min_face_share=made["detector"]["min_face_share"]
+            if isinstance(made["detector"], dict)
+            else defaults.min_face_share,
+            alignment=made["alignment"] if made["alignment"] in ALIGNMENTS else defaults.alignment,
+            detect_every=made.get("detect_every_seconds"),
+        )
+    except ValueError as error:
+        raise TfdfdError(f"clips cannot be cropped as the model's were: {error}") from error

@@ -1,0 +1,79 @@
+"""The figures of a set of scores with their intervals, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfdfd.evaluation.intervals import NUM_REPLICATES, Interval, bootstrap_intervals
+from tfdfd.evaluation.metrics import FigureSettings, score_metrics
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What `score_metrics` says of some scores, and how sure that is."""
+
+    values: dict[str, float | None]
+    """Each of METRICS; None where it needs a class that is not there."""
+    intervals: dict[str, Interval | None]
+    """Of each of METRICS; None where nothing can be told."""
+    num_real: int
+    num_fake: int
+    num_originals: int
+    """Groups that the intervals draw."""
+
+    @property
+    def count(self) -> int:
+        """Scores in all."""
+        return self.num_real + self.num_fake
+
+    def written(self, name: str) -> str:
+        """Return a figure with its interval, such as `0.8340  [0.8123, 0.8541]`; `-` where there is none."""
+        value, edges = self.values[name], self.intervals[name]
+        if value is None:
+            return "-"
+        return f"{value:.4f}" + ("" if edges is None else f"  [{edges.low:.4f}, {edges.high:.4f}]")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them flat, as they stand in metrics.json: figures, counts, and `intervals` as [low, high]."""
+        return {
+            "count": self.count,
+            "real": self.num_real,
+            "fake": self.num_fake,
+            "num_originals": self.num_originals,
+            **self.values,
+            "intervals": {
+                name: None if edges is None else [edges.low, edges.high] for name, edges in self.intervals.items()
+            },
+        }
+
+
+def figures_of(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    groups: np.ndarray,
+    settings: FigureSettings,
+    *,
+    num_replicates: int = NUM_REPLICATES,
+) -> Figures:
+    """Return the figures of some scores.
+
+    Args:
+        labels: int, shape (n,), 1 is fake.
+        scores: float, shape (n,), in [0, 1].
+        groups: int, shape (n,): the original, with its fakes, that each belongs to.
+        settings: threshold and bounds.
+        num_replicates: draws for the intervals.
+
+    Raises:
+        ValueError: if there is nothing to compare, or a score is not in [0, 1].
+    """
+    found = dict(score_metrics(labels, scores, settings))
+    del found["count"]
+    num_real, num_fake = int(found.pop("real") or 0), int(found.pop("fake") or 0)
+    # Numbered anew, so that groups of which nothing is here are not drawn.
+    numbers = np.unique(groups, return_inverse=True)[1]
+    intervals = bootstrap_intervals(labels, scores, numbers, settings, num_replicates=num_replicates)
+    return Figures(found, intervals, num_real, num_fake, int(numbers.max()) + 1)
