@@ -76,14 +76,15 @@ def test_evaluation_writes_one_row_a_clip_with_its_status(trained, folder):
     scores = pd.read_csv(folder / "report/scores.csv")
     assert len(scores) == 5
     assert scores.set_index("clip_id").loc["textual", ["status", "clip_score"]].tolist() == ["failed", 0.5]
-    metrics = json.loads((folder / "report/metrics.json").read_text())
+    (metrics,) = json.loads((folder / "report/metrics.json").read_text())["models"]
     assert metrics["all_clips"]["count"] == 5
     assert metrics["clips_with_faces"]["count"] == 4
-    assert metrics["statuses"] == {"ok": 4, "failed": 1}
+    assert metrics["statuses"] == {"ok": 4, "no_face": 0, "failed": 1}
+    assert "1 clip that could not be read: scored 0.5 by the rule" in (folder / "report/report.html").read_text()
 
 
-def test_the_no_evidence_score_can_be_set(trained, folder):
-    arguments = ("--data", "clips", "--store", "store", "--report", "report2", "--no-evidence-score", "0.9")
+def test_the_score_of_clips_without_a_face_can_be_set(trained, folder):
+    arguments = ("--data", "clips", "--store", "store", "--report", "report2", "--no-face-score", "0.9")
     assert run("run_eval.py", *arguments, cwd=folder).returncode == 0
     scores = pd.read_csv(folder / "report2/scores.csv").set_index("clip_id")
     assert scores.loc["textual", "clip_score"] == pytest.approx(0.9)
@@ -117,6 +118,42 @@ def test_training_goes_on_from_a_store_whose_clips_are_gone(trained, folder, tmp
     assert "labels and faces come from the store" in done.stdout
     assert sorted((tmp_path / "store/strips").rglob("*.jpg")) == strips
     assert (tmp_path / "saved_models/tiny/1/saved_model.pb").is_file()
+
+
+def test_a_folder_without_labels_is_scored_into_a_submission(trained, folder, tmp_path):
+    unlabelled = tmp_path / "test_videos"
+    (unlabelled / "inner").mkdir(parents=True)
+    clips = [path for path in sorted((folder / "clips/dfdc_train_part_1").glob("*.mp4")) if path.stem != "textual"]
+    shutil.copy(clips[0], unlabelled / "one.mp4")
+    shutil.copy(clips[1], unlabelled / "inner" / "two.mp4")
+    (unlabelled / "broken.mp4").write_text("this is no video")
+    model = folder / "saved_models/tiny"
+    done = run("run_eval.py", "--data", unlabelled, "--model", model, "--submission", "s.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "1 clips had no evidence, scored 0.5" in done.stdout
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert list(table.columns) == ["filename", "label"]
+    assert table["filename"].tolist() == ["broken.mp4", "inner/two.mp4", "one.mp4"]
+    assert table["label"][0] == 0.5
+    assert table["label"].between(0, 1).all()
+    assert not (tmp_path / "reports").exists()
+    refused = run("run_eval.py", "--data", unlabelled, "--model", model, "--submission", "s.csv", "--save-rule",
+                  "--threshold", "0.4", cwd=tmp_path)  # fmt: skip
+    assert refused.returncode == 1
+    assert "cannot honour --save-rule" in refused.stdout
+
+
+@pytest.mark.slow
+def test_robustness_scores_clips_again_and_draws_the_curves(trained, folder):
+    arguments = ("--data", "clips", "--store", "store", "--report", "robust", "--robustness", "--robustness-clips", "2")
+    done = run("run_eval.py", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stdout
+    (metrics,) = json.loads((folder / "robust/metrics.json").read_text())["models"]
+    points = metrics["robustness"]
+    assert {point["corruption"] for point in points} >= {"jpeg", "blur", "noise", "downscale", "frame_rate", "h264"}
+    assert [point["level"] for point in points if point["corruption"] == "h264"] == [0, 1, 2, 3, 4, 5]
+    assert all(point["num_clips"] == 2 for point in points)
+    assert "h264" in (folder / "robust/report.html").read_text()
 
 
 def test_score_answers_for_each_file(trained, folder):

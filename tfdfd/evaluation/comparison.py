@@ -1,13 +1,15 @@
-"""Models compared on the same clips: paired differences, DeLong's test of the AUC, ensembles."""
+"""Models compared on the same clips: what is hard for one is hard for the other, so a difference is surer than both."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.special import expit, logit
+from scipy.stats import rankdata
 
 from tfdfd.evaluation.intervals import (
     NUM_REPLICATES,
@@ -21,39 +23,26 @@ from tfdfd.evaluation.metrics import METRICS, FigureSettings, checked, score_met
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """One figure of two models on the same clips."""
+    """How far a figure of two models lies apart."""
 
     one: str
     other: str
     figure: str
-    """One of METRICS."""
+    """A name of METRICS."""
     value_of_one: float | None
+    """None, like the difference, where the figure needs a class that is not there."""
     value_of_other: float | None
     difference: float | None
-    """Other less one; None where the figure needs a class that is not there."""
+    """That of the other less that of the one."""
     interval: Interval | None
-    """Of the difference, over the same draws of originals for both; None where nothing can be told."""
+    """Of the difference; None where nothing can be told."""
 
     def written(self) -> str:
-        """Return the difference with its interval, such as `+0.0210  [+0.0040, +0.0380]`; `-` where there is none."""
+        """Return the difference with its interval, such as `+0.0120  [+0.0031, +0.0212]`; `-` where there is none."""
         if self.difference is None:
             return "-"
         edges = "" if self.interval is None else f"  [{self.interval.low:+.4f}, {self.interval.high:+.4f}]"
         return f"{self.difference:+.4f}{edges}"
-
-
-@dataclass(frozen=True)
-class DeLong:
-    """DeLong's test of two AUC."""
-
-    auc_of_one: float
-    auc_of_other: float
-    difference: float
-    """Other less one."""
-    standard_error: float
-    z: float
-    p_value: float
-    """Two-sided."""
 
 
 def paired_differences(
@@ -65,91 +54,120 @@ def paired_differences(
     num_replicates: int = NUM_REPLICATES,
     seed: int = 0,
 ) -> list[PairedDifference]:
-    """Compare every two models, figure by figure.
-
-    What is hard about a clip is mostly hard for both models, so that the difference is surer than either figure.
+    """Compare each pair of models, with 95 % intervals of the differences over the same draws of groups.
 
     Args:
         labels: int, shape (n,), 1 is fake.
-        scores: for each model float, shape (n,), in [0, 1].
+        scores: of each model by its name, float, shape (n,), in [0, 1].
         groups: int, shape (n,): the original, with its fakes, that each belongs to.
-        settings: threshold, and bounds of the clipped log loss.
-        num_replicates: draws for the intervals.
-        seed: of the draws.
+        settings: threshold, and bounds of the clipped log loss, for all models.
+        num_replicates: draws.
+        seed: of the draws; the same seed draws the same as `bootstrap_intervals`.
 
     Returns:
-        For each two names in their order an entry for each of METRICS.
+        Pairs in the order of the names, the figures of METRICS for each.
 
     Raises:
         ValueError: if there is nothing to compare, or a score is not in [0, 1].
     """
-    values = {name: score_metrics(labels, of_model, settings) for name, of_model in scores.items()}
+    if not scores:
+        return []
+    values = [score_metrics(labels, of_model, settings) for of_model in scores.values()]
     ranked = [RankedScores(labels, of_model, groups, settings) for of_model in scores.values()]
     drawn = bootstrap_figures(ranked, num_replicates=num_replicates, seed=seed)
     found = []
-    for (row, one), (other_row, other) in combinations(enumerate(scores), 2):
+    for (one, name), (other, other_name) in combinations(enumerate(scores), 2):
+        differences = drawn[:, other] - drawn[:, one]
         for column, figure in enumerate(METRICS):
-            before, after = values[one][figure], values[other][figure]
-            difference = None if before is None or after is None else after - before
-            interval = percentile_interval(drawn[:, other_row, column] - drawn[:, row, column])
-            found.append(PairedDifference(one, other, figure, before, after, difference, interval))
+            value, other_value = values[one][figure], values[other][figure]
+            difference = None if value is None or other_value is None else other_value - value
+            interval = percentile_interval(differences[:, column])
+            found.append(PairedDifference(name, other_name, figure, value, other_value, difference, interval))
     return found
 
 
-def delong_test(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> DeLong:
-    """Test whether two models have the same AUC.
+@dataclass(frozen=True)
+class DeLong:
+    """Whether two models differ in the area under the ROC curve."""
 
-    It takes clips as independent: with several fakes an original, the interval of `paired_differences` is the one to
-    trust.
+    auc_of_one: float
+    auc_of_other: float
+    difference: float
+    """That of the other less that of the one."""
+    standard_error: float
+    """Of the difference."""
+    z: float
+    """Difference in standard errors; infinite where scores without any error differ."""
+    p_value: float
+    """How often models that are equally good differ by as much, one way or the other."""
+
+
+def delong_test(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> DeLong:
+    """Test whether two models have the same area under the ROC curve.
+
+    It takes clips as independent. Several fakes of an original are not: the p-value is then off, and the interval of
+    `paired_differences`, which draws originals, is the one to trust.
 
     Args:
-        labels: int, shape (n,), 1 is fake; both labels.
+        labels: int, shape (n,), 1 is fake.
         one: float, shape (n,), in [0, 1].
         other: float, shape (n,), in [0, 1].
 
     Raises:
-        ValueError: if there is but one label, or a score is not in [0, 1].
+        ValueError: if there are not two clips of each class, or a score is not in [0, 1].
 
-    Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988); by midranks as Sun and Xu, IEEE Signal Processing
-    Letters 21 (2014).
+    Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988); by midranks as in Sun and Xu, IEEE Signal
+    Processing Letters 21 (2014).
     """
-    labels, one = checked(labels, one)
-    _, other = checked(labels, other)
-    is_fake = labels == 1
-    num_fake, num_real = int(is_fake.sum()), int((~is_fake).sum())
-    if not (num_fake and num_real):
-        raise ValueError("an AUC needs real and fake clips, got one label alone")
-    scores = np.stack([one, other])
-    of_all, of_fake, of_real = (rankdata(part, axis=1) for part in (scores, scores[:, is_fake], scores[:, ~is_fake]))
-    # How large a share of the real ones lies below each fake, and of the fakes above each real one.
-    above = (of_all[:, is_fake] - of_fake) / num_real
-    below = 1 - (of_all[:, ~is_fake] - of_real) / num_fake
-    aucs = above.mean(axis=1)
+    shares = [_shares_won(*checked(labels, scores)) for scores in (one, other)]
+    aucs = [float(of_fakes.mean()) for of_fakes, _ in shares]
+    difference = aucs[1] - aucs[0]
+    # The variance of a difference, so that no covariance is needed, and identical scores have exactly none.
     variance = sum(
-        (np.var(part[1] - part[0], ddof=1) / part.shape[1] if part.shape[1] > 1 else np.nan) for part in (above, below)
+        float(np.var(of_other - of_one, ddof=1)) / len(of_one) for of_one, of_other in zip(*shares, strict=True)
     )
-    difference, error = float(aucs[1] - aucs[0]), float(np.sqrt(variance))
-    # Of models that rank alike nothing speaks against being equal.
-    z = difference / error if error > 0 else 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
-    return DeLong(float(aucs[0]), float(aucs[1]), difference, error, z, float(2 * norm.sf(abs(z))))
+    error = math.sqrt(variance)
+    z = 0.0
+    if difference:
+        z = difference / error if error else math.copysign(math.inf, difference)
+    return DeLong(aucs[0], aucs[1], difference, error, z, math.erfc(abs(z) / math.sqrt(2)))
+
+
+def _shares_won(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of the real that each fake outscores, and of the fakes that outscore each real one.
+
+    A tie is half won. Both have the area under the ROC curve as their mean.
+    """
+    fakes, reals = scores[labels == 1], scores[labels == 0]
+    if min(len(fakes), len(reals)) < 2:
+        raise ValueError(
+            f"DeLong's test needs at least two clips of each class, got {len(fakes)} fake and {len(reals)} real"
+        )
+    ranks = rankdata(np.concatenate([fakes, reals]))
+    # A rank among all less that among one's own class is how many of the other class lie below.
+    of_fakes = (ranks[: len(fakes)] - rankdata(fakes)) / len(reals)
+    of_reals = 1 - (ranks[len(fakes) :] - rankdata(reals)) / len(fakes)
+    return of_fakes, of_reals
 
 
 def ensembles(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Combine the clip scores of several models.
 
     Args:
-        scores: for each model float, shape (n,), in [0, 1]; at least two.
+        scores: of each model by its name, float, shape (n,), in [0, 1], the same clips in the same order.
 
     Returns:
-        `arithmetic mean` and `geometric mean`, float64, shape (n,). The geometric one is of the probabilities of fake
-        and of real, brought to a sum of 1: that of fake alone would lean to real.
+        `arithmetic mean` and `geometric mean`, float64, shape (n,). The geometric one is g1 / (g1 + g0) of the
+        geometric means g1 of the probabilities of fake and g0 of those of real: these do not sum to one, and g1 alone
+        would lean towards real wherever models disagree.
 
     Raises:
-        ValueError: for fewer than two models.
+        ValueError: if there are fewer than two models, or they have not as many clips.
     """
-    if len(scores) < 2:
-        raise ValueError(f"an ensemble needs at least two models, got {list(scores)}")
-    stacked = np.stack([np.asarray(of_model, np.float64) for of_model in scores.values()])
-    fake = without_extremes(stacked)
-    of_fake, of_real = (np.exp(np.log(part).mean(axis=0)) for part in (fake, 1 - fake))
-    return {"arithmetic mean": stacked.mean(axis=0), "geometric mean": of_fake / (of_fake + of_real)}
+    shapes = {name: np.shape(of_model) for name, of_model in scores.items()}
+    if len(shapes) < 2 or len(set(shapes.values())) > 1:
+        raise ValueError(f"an ensemble needs at least two models, with scores of the same clips, got {shapes}")
+    stacked = np.array(list(scores.values()), np.float64)
+    # The same as g1 / (g1 + g0): the mean of the log odds, back to a probability.
+    geometric = expit(logit(without_extremes(stacked)).mean(axis=0))
+    return {"arithmetic mean": stacked.mean(axis=0), "geometric mean": geometric}
