@@ -37,9 +37,9 @@ def test_no_other_temperature_has_a_lower_loss():
 
 
 def test_the_deepest_of_several_valleys_is_found():
-    # A loss with valleys at 0.2 and, deeper, at 4; a search that starts in the middle may end in either.
+    # A loss with a wide valley at 0.2, and a narrow one at 4 that is deeper.
     def scores_at(temperature):
-        depth = 0.2 * np.exp(-15 * np.log(temperature / 0.2) ** 2) + 0.3 * np.exp(-15 * np.log(temperature / 4) ** 2)
+        depth = 0.2 * np.exp(-0.5 * np.log(temperature / 0.2) ** 2) + 0.3 * np.exp(-15 * np.log(temperature / 4) ** 2)
         return np.array([0.5 - depth, 0.5 + depth])
 
     assert fit_temperature(np.array([0, 1]), scores_at) == pytest.approx(4, rel=1e-3)

@@ -10,7 +10,8 @@ import pytest
 
 from tfdfd.clip import FAKE, REAL
 from tfdfd.evaluation.corruptions import CORRUPTIONS
-from tfdfd.evaluation.robustness import ClipLogits, choose_evenly, curve, score_by
+from tfdfd.evaluation.metrics import FigureSettings
+from tfdfd.evaluation.robustness import ClipLogits, choose_evenly, curve, score_by, with_intervals
 from tfdfd.models.scoring import ScoringRule
 
 RULE = ScoringRule(no_evidence_score=0.4)
@@ -112,3 +113,18 @@ class TestCurve:
     def test_a_level_without_all_clips_is_an_error(self):
         with pytest.raises(ValueError, match="6 levels of 2 clips"):
             curve(JPEG, ["a", "b"], np.array([REAL, FAKE]), [[saying(1)]] * 6, RULE)
+
+
+def test_an_interval_holds_the_auc_and_is_wide_where_clips_are_few():
+    labels = np.arange(40) % 2
+    clips = [ClipLogits(np.full((1, 1), (label - 0.5) + (row % 7) / 3 - 1, np.float32), np.ones((1, 1), bool))
+             for row, label in enumerate(labels)]  # fmt: skip
+    clip_ids = [str(row) for row in range(40)]
+    points = curve(JPEG, clip_ids, labels, [clips] * 6, RULE)
+    groups = {clip_id: row // 2 for row, clip_id in enumerate(clip_ids)}
+    (first, *_) = with_intervals(points, groups, FigureSettings(), num_replicates=200)
+    assert first.auc_interval.low < first.auc < first.auc_interval.high
+    assert first.auc_interval.high - first.auc_interval.low > 0.1
+    assert first.to_json()["auc_interval"] == [first.auc_interval.low, first.auc_interval.high]
+    alone = with_intervals(points, dict.fromkeys(clip_ids, 0), FigureSettings(), num_replicates=200)
+    assert alone[0].auc_interval is None

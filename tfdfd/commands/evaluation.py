@@ -113,21 +113,22 @@ def _evaluate_one(
     robustness = ()
     if config.robustness:
         from tfdfd.commands.robustness import measure_robustness
+        from tfdfd.evaluation.robustness import with_intervals
 
-        robustness = tuple(
-            measure_robustness(
-                lambda crops, is_face: one.model.explain(crops, is_face)[0],
-                one.scored.clips,
-                one.store,
-                choice.rule,
-                one.extraction,
-                num_clips=config.robustness_clips,
-                folder=report / KEPT,
-                key=one.key,
-                console=console,
-                batch_size=batch_size,
-            )
+        points = measure_robustness(
+            lambda crops, is_face: one.model.explain(crops, is_face)[0],
+            one.scored.clips,
+            one.store,
+            choice.rule,
+            one.extraction,
+            num_clips=config.robustness_clips,
+            folder=report / KEPT,
+            key=one.key,
+            console=console,
+            batch_size=batch_size,
         )
+        groups = dict(zip(one.scored.clips["clip_id"], one.scored.groups.tolist(), strict=True))
+        robustness = with_intervals(points, groups, settings, num_replicates=config.replicates // 5)
     return ModelResult(
         name=one.name,
         folder=str(one.model.folder),

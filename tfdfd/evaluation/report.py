@@ -133,7 +133,11 @@ def _headline(model: ModelResult, several: str) -> Headline:
 
 def _notices(model: ModelResult) -> list[Notice]:
     statuses, score = model.scored.status.tolist(), f"{model.choice.rule.no_evidence_score:g}"
-    notices = [Notice(f"{counted_figures(model.figures.all_clips)}.")]
+    clips = model.figures.all_clips
+    labels = f"{clips.num_real:,} real, {clips.num_fake:,} fake"
+    notices = [
+        Notice(f"{counted(clips.count, 'clip')} were scored: {labels}, of {counted(clips.num_originals, 'original')}.")
+    ]
     for status, what in ((NO_FACE, "without a face"), (FAILED, "that could not be read")):
         if count := statuses.count(status):
             notices.append(Notice(f"{counted(count, 'clip')} {what}: scored {score} by the rule.", is_warning=True))

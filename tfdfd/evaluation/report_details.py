@@ -8,6 +8,7 @@ import numpy as np
 
 from tfdfd.evaluation.break_downs import BreakDown as PartsFound
 from tfdfd.evaluation.result import EvaluationResult, ModelComparison, ModelResult
+from tfdfd.evaluation.robustness import RobustnessPoint
 from tfdfd.evaluation.wording import FigureWords, estimate, figure_words
 from tfdfd.models.aggregation import AGGREGATIONS, TRACK_RULES
 from tfdfd.reports.detail_charts import IntervalRow, RobustnessLine, RobustnessSeries
@@ -200,6 +201,11 @@ def _calibration(model: ModelResult, words: dict[str, FigureWords]) -> Calibrati
     )
 
 
+def _auc(point: RobustnessPoint) -> Estimate:
+    edges = point.auc_interval
+    return Estimate(point.auc) if edges is None else Estimate(point.auc, edges.low, edges.high)
+
+
 def robustness_section(result: EvaluationResult) -> Robustness | LeftOut:
     """Return how the AUC falls as the clips get worse, model by model."""
     points = [(model.name, point) for model in result.models for point in model.robustness]
@@ -212,7 +218,15 @@ def robustness_section(result: EvaluationResult) -> Robustness | LeftOut:
     for corruption, of_models in curves.items():
         first = next(iter(of_models.values()))
         levels = tuple("clean" if point.value is None else f"{point.value:g}" for point in first)
-        lines = tuple(RobustnessLine(name, tuple(point.auc for point in found)) for name, found in of_models.items())
+        lines = tuple(
+            RobustnessLine(
+                name,
+                tuple(point.auc for point in found),
+                lows=tuple(None if point.auc_interval is None else point.auc_interval.low for point in found),
+                highs=tuple(None if point.auc_interval is None else point.auc_interval.high for point in found),
+            )
+            for name, found in of_models.items()
+        )
         series.append(RobustnessSeries(f"{corruption.replace('_', ' ')}, {first[0].unit}", levels, lines))
     rows = tuple(
         Row(
@@ -220,7 +234,7 @@ def robustness_section(result: EvaluationResult) -> Robustness | LeftOut:
                 f"{point.corruption.replace('_', ' ')} {'clean' if point.value is None else f'{point.value:g}'}",
                 *((name,) if len(result.models) > 1 else ()),
                 point.num_clips,
-                Estimate(point.auc),
+                _auc(point),
                 Estimate(point.log_loss_balanced),
                 Estimate(point.mean_score_real),
                 Estimate(point.mean_score_fake),

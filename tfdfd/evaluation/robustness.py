@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from tfdfd.clip import FAKE, REAL, TfdfdError
 from tfdfd.data.tables import values
 from tfdfd.evaluation.corruptions import NUM_LEVELS, Strengths
+from tfdfd.evaluation.intervals import Interval, bootstrap_intervals
 from tfdfd.evaluation.metrics import METRICS, FigureSettings
 from tfdfd.models.scoring import ScoringRule
 
@@ -74,6 +76,9 @@ class RobustnessPoint:
     num_unchanged: int
     """Clips that this level leaves as they are."""
 
+    auc_interval: Interval | None = None
+    """Of the AUC, over draws of originals; None where it was not asked for or nothing can be told."""
+
     @property
     def num_clips(self) -> int:
         """Clips that were scored."""
@@ -82,7 +87,11 @@ class RobustnessPoint:
     def to_json(self) -> dict[str, Any]:
         """Return it as it stands in metrics.json, without the scores of single clips."""
         names = ("corruption", "unit", "level", "value", "num_clips", "auc", "log_loss_balanced", "mean_score_real")
-        return {name: getattr(self, name) for name in (*names, "mean_score_fake", "num_lost", "num_unchanged")}
+        edges = self.auc_interval
+        return {
+            **{name: getattr(self, name) for name in (*names, "mean_score_fake", "num_lost", "num_unchanged")},
+            "auc_interval": None if edges is None else [edges.low, edges.high],
+        }
 
 
 def choose_evenly(clips: pd.DataFrame, num_clips: int) -> np.ndarray:
@@ -175,6 +184,27 @@ def _point(
         num_lost=sum(was.has_face and not now.has_face for was, now in zip(clean, of_level, strict=True)),
         num_unchanged=sum(now.is_unchanged for now in of_level),
     )
+
+
+def with_intervals(
+    points: Sequence[RobustnessPoint], groups: Mapping[str, int], settings: FigureSettings, *, num_replicates: int
+) -> tuple[RobustnessPoint, ...]:
+    """Return the points with the interval of each AUC, without which few clips tell of falls that are none.
+
+    Args:
+        points: of one model.
+        groups: the original of each clip, by clip id.
+        settings: threshold and bounds.
+        num_replicates: draws.
+    """
+    found = []
+    for point in points:
+        of_clips = np.array([groups[clip_id] for clip_id in point.clip_ids])
+        intervals = bootstrap_intervals(
+            point.labels, point.clip_scores, of_clips, settings, num_replicates=num_replicates
+        )
+        found.append(dataclasses.replace(point, auc_interval=intervals["auc"]))
+    return tuple(found)
 
 
 def score_by(rule: ScoringRule, clips: Sequence[ClipLogits]) -> np.ndarray:
