@@ -179,5 +179,6 @@ def _compare(models: Sequence[ModelResult], config: EvalConfig, console: Console
             delong={
                 (one, other): delong_test(first.labels, scores[one], scores[other])
                 for one, other in combinations(scores, 2)
+                if min(np.bincount(first.labels, minlength=2)) >= 2  # of one clip there is no variance
             },
         )

@@ -135,18 +135,13 @@ def _notices(model: ModelResult) -> list[Notice]:
     statuses, score = model.scored.status.tolist(), f"{model.choice.rule.no_evidence_score:g}"
     clips = model.figures.all_clips
     labels = f"{clips.num_real:,} real, {clips.num_fake:,} fake"
-    notices = [
-        Notice(f"{counted(clips.count, 'clip')} were scored: {labels}, of {counted(clips.num_originals, 'original')}.")
-    ]
+    originals = counted(clips.num_originals, "original")
+    notices = [Notice(f"{counted(clips.count, 'clip')} scored: {labels}, of {originals}.")]
     for status, what in ((NO_FACE, "without a face"), (FAILED, "that could not be read")):
         if count := statuses.count(status):
             notices.append(Notice(f"{counted(count, 'clip')} {what}: scored {score} by the rule.", is_warning=True))
-    if (originals := model.figures.all_clips.num_originals) < 30:
-        notices.append(
-            Notice(
-                f"Intervals of {counted(originals, 'original')} are rough: they come out too narrow.", is_warning=True
-            )
-        )
+    if clips.num_originals < 30:
+        notices.append(Notice(f"Intervals of {originals} are rough: they come out too narrow.", is_warning=True))
     return notices
 
 

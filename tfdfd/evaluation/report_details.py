@@ -59,6 +59,7 @@ def _differences(comparison: ModelComparison, words: dict[str, FigureWords]) -> 
     for entry in comparison.differences:
         if entry.figure not in _COMPARED or entry.difference is None:
             continue
+        test = comparison.delong.get((entry.one, entry.other))
         # The page has first less second, the finding second less first.
         edges = None if entry.interval is None else (-entry.interval.high, -entry.interval.low)
         found.append(
@@ -67,7 +68,7 @@ def _differences(comparison: ModelComparison, words: dict[str, FigureWords]) -> 
                 entry.other,
                 words[entry.figure].title,
                 Estimate(-entry.difference, *(edges or (None, None)), digits=4, is_difference=True),
-                p_value=comparison.delong[entry.one, entry.other].p_value if entry.figure == "auc" else None,
+                p_value=None if test is None or entry.figure != "auc" else test.p_value,
             )
         )
     return found

@@ -90,7 +90,7 @@ class ModelComparison:
     """Of the combined clip scores, at threshold 0.5."""
     differences: tuple[PairedDifference, ...]
     delong: dict[tuple[str, str], DeLong]
-    """By the names of both models."""
+    """By the names of both models; empty where there are fewer than two real or two fake clips."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it stands in metrics.json."""
@@ -109,7 +109,14 @@ class ModelComparison:
                 for entry in self.differences
             ],
             "delong": [
-                {"one": one, "other": other, **dataclasses.asdict(found)} for (one, other), found in self.delong.items()
+                # JSON knows no infinity, which z is where scores without any error differ.
+                {
+                    "one": one,
+                    "other": other,
+                    **dataclasses.asdict(found),
+                    "z": found.z if np.isfinite(found.z) else None,
+                }
+                for (one, other), found in self.delong.items()
             ],
         }
 
