@@ -239,6 +239,7 @@ def test_another_fingerprint_is_refused_with_both_values_and_accepted_on_request
     assert "margin: 0.7 in the model, 0.1 in this run" in message
     assert not list((job / "of_other").glob("*.*"))
     assert evaluate(job, "--accept-mismatch", "--no-pictures", model="other", report="of_other") == 0
+    assert "margin: 0.7 in the model, 0.1 in the store" in (job / "of_other" / "report.html").read_text()
 
 
 def test_a_saved_model_that_is_not_ours_is_refused(job, capfd, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from tfdfd.clip import FAILED, FAKE, NO_FACE, REAL
+from tfdfd.data.fingerprint import preprocessing_differences
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import values
 from tfdfd.evaluation.metrics import METRICS, NUM_BINS, bins_of
@@ -80,7 +81,7 @@ def write_evaluation_report(
         scoring=scoring_section(model),
         robustness=robustness_section(result),
         mistakes=worst_mistakes(model, store, explain, limit=num_mistakes, has_pictures=has_pictures),
-        data=_data(result),
+        data=_data(result, store),
         model=_model(result, model),
     )
     return write_evaluation_page(path, page)
@@ -122,7 +123,7 @@ def _headline(model: ModelResult, several: str) -> Headline:
             for name in METRICS
         ),
         interval_note="In brackets: 95 % intervals by draws of originals with replacement, each with all its fakes, "
-        f"since ten fakes of one clip are not ten facts{several}.",
+        f"since ten fakes of one clip are not ten facts{several}. Originals that are swapped with each other count as one.",
         key_figures=tuple(
             KeyFigure(words[name].title, estimate(model.figures.all_clips, name, words[name]), words[name].meaning)
             for name in _KEY_FIGURES
@@ -182,7 +183,7 @@ def _reliability(labels: np.ndarray, scores: np.ndarray) -> list[ReliabilityBin]
     ]
 
 
-def _data(result: EvaluationResult) -> DataShown:
+def _data(result: EvaluationResult, store: FaceStore) -> DataShown:
     scored = result.models[0].scored
     folders = values(scored.clips, "folder")
     held = sorted(set(folders.tolist()))
@@ -202,7 +203,7 @@ def _data(result: EvaluationResult) -> DataShown:
         f"The clips are those of {result.data}.",
         "A fake belongs to the side of its original, whatever the compression; so does the donor of a face, where "
         "it is known.",
-        "Crops were made as the model's were, value for value of the fingerprint, unless --accept-mismatch was given.",
+        *_made_alike(result.models[0], store),
     ]
     calibrated = result.models[0].choice.calibrated
     if calibrated is not None:
@@ -214,6 +215,16 @@ def _data(result: EvaluationResult) -> DataShown:
         num_in_both=result.num_in_both,
         checks=tuple(checks),
     )
+
+
+def _made_alike(model: ModelResult, store: FaceStore) -> list[str]:
+    differences = preprocessing_differences(model.fingerprint.preprocessing, store.fingerprint.preprocessing)
+    if not differences:
+        return ["Crops were made as the model's were, value for value of the fingerprint."]
+    return [
+        "The crops were not made as the model's were, which was accepted (--accept-mismatch):",
+        *(f"{name}: {expected} in the model, {found} in the store." for name, expected, found in differences),
+    ]
 
 
 def _model(result: EvaluationResult, model: ModelResult) -> ModelShown:

@@ -25,7 +25,7 @@ from tfdfd.reports.evaluation_shown import (
 from tfdfd.reports.page import counted
 from tfdfd.reports.tables_shown import Estimate, Row, Table
 
-_COMPARED = ("log_loss", "log_loss_clipped", "log_loss_balanced", "auc", "average_precision", "equal_error_rate")
+_COMPARED = ("log_loss", "log_loss_balanced", "auc", "average_precision", "equal_error_rate")
 _BROKEN_DOWN = ("auc", "log_loss_balanced", "log_loss", "equal_error_rate", "fakes_found", "false_alarms")
 _OF_RULES = ("log_loss", "log_loss_balanced", "auc", "balanced_accuracy")
 _CALIBRATED = ("log_loss", "log_loss_balanced", "brier_score", "expected_calibration_error", "balanced_accuracy")
