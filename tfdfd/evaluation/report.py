@@ -123,7 +123,7 @@ def _headline(model: ModelResult, several: str) -> Headline:
             for name in METRICS
         ),
         interval_note="In brackets: 95 % intervals by draws of originals with replacement, each with all its fakes, "
-        f"since ten fakes of one clip are not ten facts{several}. Originals that are swapped with each other count as one.",
+        f"since ten fakes of one clip are not ten facts{several}. Originals swapped with each other count as one.",
         key_figures=tuple(
             KeyFigure(words[name].title, estimate(model.figures.all_clips, name, words[name]), words[name].meaning)
             for name in _KEY_FIGURES
