@@ -257,5 +257,76 @@ def test_one_model_twice_is_no_comparison(job, capfd):
 
 
 def test_a_rule_out_of_its_range_is_named(job, capfd):
-    assert "no_evidence_score must be in [0, 1]" in said(capfd, job, "--no-face-score", "1.5", report="x")
-    assert "temperature must be above 0" in said(capfd, job, "--temperature", "0", report="x")
+    assert "--no-face-score must be in [0, 1]" in said(capfd, job, "--no-face-score", "1.5", report="x")
+    for wrong in ("0", "inf", "nan"):
+        assert "--temperature must be above 0" in said(capfd, job, "--temperature", wrong, report="x")
+    assert not (job / "x").exists()
+
+
+def test_clips_that_a_rule_was_fitted_on_are_not_judged_by_it_later(job, capfd):
+    redness_model(job / "models" / "fitted", job / "faces")
+    arguments = ("--calibrate-folders", "part_1", "--save-rule", "--no-pictures")
+    assert evaluate(job, *arguments, model="fitted", report="f") == 0
+    assert "was calibrated on 24 of these" in said(capfd, job, "--val-folders", "part_1", model="fitted", report="f2")
+    recorded = LoadedModel(job / "models" / "fitted").clips()
+    assert set(recorded["split"]) == {"calibration"}
+    assert len(recorded) == 24
+
+
+def test_a_rule_that_is_the_models_own_makes_no_version(job, capfd):
+    redness_model(job / "models" / "same", job / "faces")
+    assert evaluate(job, "--save-rule", "--aggregate", "mean", "--no-pictures", model="same", report="same") == 0
+    assert "no new version is written" in capfd.readouterr().out
+    assert [path.name for path in (job / "models" / "same").iterdir()] == ["1"]
+
+
+def test_a_model_that_does_not_say_what_it_was_trained_on_proves_nothing(job):
+    assert evaluate(job, "--no-pictures", report="unproven") == 0
+    assert metrics(job, "unproven")["split"]["num_in_both"] is None
+    assert "No original crosses" not in (job / "unproven" / "report.html").read_text()
+
+
+def test_two_models_of_one_name_are_refused(job, capfd):
+    redness_model(job / "elsewhere" / "calm", job / "faces")
+    assert "both called calm/1" in said(capfd, job, "--model", job / "elsewhere" / "calm", report="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("clips.csv", "", "clips.csv is damaged"),
+        ("clips.csv", "clip_id,original,donor,folder,split\na,,,f,tra", "split one of train, val, calibration"),
+        ("model_card.json", "{", "model_card.json is damaged"),
+        ("model_card.json", "[]", "model_card.json is damaged"),
+    ],
+)
+def test_a_damaged_model_is_refused_before_any_work(job, capfd, name, content, expected):
+    folder = redness_model(job / "models" / "damaged", job / "faces")
+    (folder / "assets.extra" / name).write_text(content)
+    assert expected in said(capfd, job, model="damaged", report="x")
+    assert not (job / "x").exists()
+
+
+def test_what_stands_in_the_way_of_a_file_is_found_before_any_scoring(job, capfd):
+    (job / "blocked" / "metrics.json").mkdir(parents=True)
+    (job / "blocked" / "probe").write_text("a person's own")
+    assert "metrics.json is a folder" in said(capfd, job, report="blocked")
+    assert sorted(path.name for path in (job / "blocked").iterdir()) == ["metrics.json", "probe"]
+
+
+def test_the_files_of_an_earlier_run_stay_together_where_a_later_one_fails(job, capfd, monkeypatch):
+    assert evaluate(job, "--no-pictures", report="kept") == 0
+    before = {path.name: path.read_bytes() for path in (job / "kept").iterdir() if path.is_file()}
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device", "report.html")
+
+    monkeypatch.setattr("tfdfd.evaluation.report.write_evaluation_page", fail)
+    assert "no space left" in said(capfd, job, "--threshold", "0.6", "--no-pictures", report="kept")
+    assert {path.name: path.read_bytes() for path in (job / "kept").iterdir() if path.is_file()} == before
+    assert not (job / "kept" / "work" / "unfinished").exists()
+
+
+def test_options_that_would_change_nothing_are_refused(job, capfd):
+    assert "add --robustness" in said(capfd, job, "--robustness-clips", "5", report="x")
+    assert "--submission is empty" in said(capfd, job, "--submission", "", report="x")

@@ -69,6 +69,27 @@ def test_include_train_scores_them_all_the_same_and_counts_them():
     assert chosen.num_in_both == 1
 
 
+def test_a_donor_that_was_trained_on_counts_as_crossing_too():
+    table = manifest(("a", 0, "", "one"), ("a_fake", 1, "a", "one")).assign(donor=["", "z"])
+    model = Model(("z", "", "", "f", "train"))
+    with pytest.raises(TfdfdError, match="a_fake"):
+        choose(table, model)
+    assert choose(table, model, include_train=True).num_in_both == 1
+
+
+def test_no_flag_calibrates_on_what_was_trained_on():
+    model = Model(("a", "", "", "one", "train"))
+    with pytest.raises(TfdfdError, match="was trained on 2 of these 2"):
+        choose(TWO_FOLDERS, model, val_folders="two", calibrate_folders="one", include_train=True)
+
+
+def test_clips_that_chose_the_best_epoch_are_counted_and_silence_proves_nothing():
+    model = Model(("b", "", "", "two", "val"), ("b_fake", "b", "", "two", "val"), ("q", "", "", "f", "train"))
+    assert choose(TWO_FOLDERS, model).num_chosen_by == 2
+    silent = choose(TWO_FOLDERS)
+    assert (silent.num_train_originals, silent.num_in_both) == (None, None)
+
+
 def test_folders_to_calibrate_on_are_not_among_those_that_figures_are_of():
     chosen = choose(TWO_FOLDERS, calibrate_folders="one")
     assert chosen.table["clip_id"][chosen.is_calibration].tolist() == ["a", "a_fake"]

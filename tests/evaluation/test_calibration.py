@@ -104,3 +104,7 @@ def test_trying_every_threshold_finds_none_better_and_none_as_good_nearer_to_a_h
         }
         best = [threshold for threshold, value in quality.items() if value > max(quality.values()) - 1e-9]
         assert choose_threshold(labels, scores) == pytest.approx(min(best, key=lambda value: abs(value - 0.5)))
+
+
+def test_scores_that_no_temperature_moves_keep_the_one_that_changes_nothing():
+    assert fit_temperature(np.array([0, 1]), lambda temperature: np.full(2, 0.4)) == 1.0

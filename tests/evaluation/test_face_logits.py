@@ -98,3 +98,18 @@ def test_an_answer_that_is_no_number_stops_the_run_and_is_not_kept(rows, tmp_pat
 def test_clips_without_any_track_need_no_file(rows, tmp_path):
     none = rows.take(np.zeros(0, np.int64))
     assert run(none, Redness(), tmp_path / "work").shape == (0, NUM_PLACES)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other shape", "other type"])
+def test_a_damaged_file_of_logits_is_not_believed(rows, tmp_path, damage):
+    expected = run(rows, Redness(), tmp_path / "work")
+    path = tmp_path / "work" / "key.npy"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-8])
+    elif damage in ("empty", "text"):
+        path.write_bytes(b"" if damage == "empty" else b"no array")
+    else:
+        np.save(path, np.zeros((50, 3), np.float32) if damage == "other shape" else expected.astype(np.float64))
+    again = Redness()
+    np.testing.assert_array_equal(run(rows, again, tmp_path / "work"), expected)
+    assert again.seen == 6

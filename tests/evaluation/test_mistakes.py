@@ -10,16 +10,16 @@ ALL = np.ones(8, bool)
 
 
 def test_false_alarms_and_missed_fakes_stand_in_turn_worst_first():
-    assert choose_mistakes(LABELS, SCORES, ALL, 0.5, 6) == [0, 7, 3, 4, 1, 6]
-    assert choose_mistakes(LABELS, SCORES, ALL, 0.5, 3) == [0, 7, 3]
+    assert choose_mistakes(LABELS, SCORES, SCORES >= 0.5, ALL, 6) == [0, 7, 3, 4, 1, 6]
+    assert choose_mistakes(LABELS, SCORES, SCORES >= 0.5, ALL, 3) == [0, 7, 3]
 
 
 def test_what_one_kind_lacks_the_other_fills():
-    assert choose_mistakes(LABELS, SCORES, ALL, 0.8, 4) == [0, 7, 4, 6]
-    assert choose_mistakes(LABELS, SCORES, ALL, 0.05, 4) == [0, 3, 1, 2]
+    assert choose_mistakes(LABELS, SCORES, SCORES >= 0.8, ALL, 4) == [0, 7, 4, 6]
+    assert choose_mistakes(LABELS, SCORES, SCORES >= 0.05, ALL, 4) == [0, 3, 1, 2]
 
 
 def test_only_what_lies_on_the_wrong_side_and_can_be_shown_is_chosen():
-    assert choose_mistakes(LABELS, LABELS.astype(float), ALL, 0.5, 4) == []
-    assert choose_mistakes(LABELS, SCORES, ~np.isin(np.arange(8), [0, 7]), 0.5, 2) == [3, 4]
-    assert choose_mistakes(LABELS, SCORES, ALL, 0.5, 0) == []
+    assert choose_mistakes(LABELS, LABELS.astype(float), LABELS == 1, ALL, 4) == []
+    assert choose_mistakes(LABELS, SCORES, SCORES >= 0.5, ~np.isin(np.arange(8), [0, 7]), 2) == [3, 4]
+    assert choose_mistakes(LABELS, SCORES, SCORES >= 0.5, ALL, 0) == []

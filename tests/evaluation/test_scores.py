@@ -48,6 +48,15 @@ def test_tracks_and_faces_have_rows_of_their_own(scored):
     assert faces["label"].tolist() == [1, 1, 1, 1, 0]
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, 0.9])
+def test_a_score_at_the_threshold_is_called_fake_in_the_table_and_in_the_figures(threshold):
+    scored = scored_clips([("a", 1, []), ("b", 0, [])])
+    rule = ScoringRule(no_evidence_score=threshold, threshold=threshold)
+    assert clip_table(scored, rule)["is_fake"].all()
+    figures = score_figures(scored, rule, FigureSettings(threshold), num_replicates=100, face_replicates=100)
+    assert (figures.all_clips.values["fakes_found"], figures.all_clips.values["false_alarms"]) == (1.0, 1.0)
+
+
 def test_temperature_moves_probabilities_and_not_logits(scored):
     hot = face_table(scored, ScoringRule(temperature=2.0))
     np.testing.assert_allclose(hot["face_logit"], face_table(scored, RULE)["face_logit"])

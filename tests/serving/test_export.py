@@ -147,17 +147,39 @@ def test_heat_maps_need_pooling_and_one_unit_at_the_end():
 def test_another_rule_makes_a_new_version_of_the_same_network(classifier, batch, tmp_path):
     first = LoadedModel(export(classifier, tmp_path / "small"))
     rule = ScoringRule(aggregation="median", no_evidence_score=0.2, temperature=0.5, threshold=0.7)
-    second = LoadedModel(first.save_with_rule(rule, {"folders": "part_3"}))
+    second = LoadedModel(first.save_with_rule(rule, {"folders": "part_3"}, fitted_on=CLIPS[:0]))
     assert second.folder == tmp_path / "small" / "2"
     assert second.rule == rule
     assert second.fingerprint == first.fingerprint
     assert second.clips().equals(first.clips())
     assert second.card() == {**first.card(), "scoring_rule": {"folders": "part_3", "network_of_version": "1"}}
+    assert second.network_digest == first.network_digest
     crops, is_face = batch
     logits, maps = first.explain(crops, is_face)
     for found, expected in zip(second.explain(crops, is_face), (logits, maps), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
     scores, _ = second.score(crops, is_face)
     np.testing.assert_allclose(scores, rule.score_logits(logits, is_face, np.arange(4), 4), atol=1e-5)
-    third = LoadedModel(second.save_with_rule(RULE, {}))  # from a version that was made so itself
+    third = LoadedModel(second.save_with_rule(RULE, {}, fitted_on=CLIPS[:0]))  # from a version that was made so itself
     np.testing.assert_allclose(third.score(crops, is_face)[0], first.score(crops, is_face)[0], atol=1e-5)
+
+
+def test_clips_that_a_rule_was_fitted_on_are_recorded_but_for_those_of_the_training(classifier, tmp_path):
+    model = LoadedModel(export(classifier, tmp_path / "small"))  # trained on a, validated on b
+    fitted_on = pd.DataFrame({"clip_id": ["a", "b", "c"], "original": "", "donor": "", "folder": "f", "label": 0})
+    recorded = LoadedModel(model.save_with_rule(RULE, {}, fitted_on=fitted_on)).clips()
+    assert dict(zip(recorded["clip_id"], recorded["split"], strict=True)) == {
+        "a": "train",
+        "b": "calibration",
+        "c": "calibration",
+    }
+
+
+def test_networks_of_the_same_weights_that_scale_pixels_otherwise_are_told_apart(classifier, tmp_path):
+    def scaled(factor, name):
+        keras.utils.set_random_seed(0)
+        crops = keras.Input((16, 16, 3), dtype="uint8")
+        features = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(factor, name="r")(crops))
+        return LoadedModel(export(keras.Model(crops, keras.layers.Dense(1, name="d")(features)), tmp_path / name))
+
+    assert scaled(1 / 255, "one").network_digest != scaled(1 / 512, "other").network_digest

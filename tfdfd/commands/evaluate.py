@@ -22,7 +22,7 @@ from tfdfd.data.manifest import load_manifest
 from tfdfd.evaluation.config import EvalConfig, RuleConfig
 
 if TYPE_CHECKING:
-    pass
+    from tfdfd.serving.saved_model import LoadedModel
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.batch_size < 1:
         raise TfdfdError(f"--batch-size must be at least 1, got {arguments.batch_size}")
     folders = [Path(folder) for folder in arguments.model or [newest_model(Path("saved_models"))]]
-    if arguments.submission:
+    for flag in ("submission", "report"):
+        if getattr(arguments, flag) == "":
+            raise TfdfdError(f"--{flag} is empty: give it a name, or leave it out")
+    if arguments.submission is not None:
         from tfdfd.commands.submission import write_submission
 
         return write_submission(folders, arguments, rule_config, workers, make_console())
@@ -43,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     manifest = load_manifest(data_folder(arguments.data))
 
     models = load_models(folders, console)
+    if rule_config.save_rule and (odd := [model.folder for model in models if not model.folder.name.isdigit()]):
+        raise TfdfdError(
+            f"--save-rule writes a version beside {odd[0]}, whose name must be a number: copy it to NAME/1"
+        )
     print_manifest_notes(manifest, console)
     clips = choose_clips(
         manifest.table,
@@ -56,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.report or Path("reports") / "-".join(model_name(model).replace("/", "-") for model in models)
     )
     require_writable(report)
+    _require_one_store_fits(models, arguments)
     scores = [score_by(model, manifest, clips, report, arguments, workers, console) for model in models]
     command = (Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv))
     result = evaluate(
@@ -74,6 +82,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rule_config.save_rule:
         save_rules(scores, result, console)
     return 0
+
+
+def _require_one_store_fits(models: Sequence[LoadedModel], arguments: argparse.Namespace) -> None:
+    """Refuse one store for models whose crops were made in different ways, before any is made."""
+    if arguments.store is None:
+        return
+    from tfdfd.data.fingerprint import require_same_preprocessing
+
+    for other in models[1:]:
+        require_same_preprocessing(
+            models[0].fingerprint,
+            other.fingerprint,
+            expected_name=model_name(models[0]),
+            found_name=model_name(other),
+            accept=arguments.accept_mismatch,
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

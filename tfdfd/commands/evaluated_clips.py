@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tfdfd.clip import FAKE, REAL, TfdfdError
 from tfdfd.data.connected_sets import connected_sets, family_key
-from tfdfd.data.splits import TRAIN, VAL, in_folders, require_whole_sets
+from tfdfd.data.splits import CALIBRATION, SPLITS, TRAIN, VAL, in_folders, require_whole_sets
 from tfdfd.data.tables import records, rows_where, some, values
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ class EvaluatedClips:
     """int64, shape (n,): the connected set of each."""
     is_calibration: np.ndarray
     """bool, shape (n,): which are fitted on; none of their sets is among the others."""
-    num_train_originals: int
-    """Recordings that the models were trained on."""
+    num_train_originals: int | None
+    """Recordings that the models were trained on; None where one of them does not say."""
     num_originals: int
     """Recordings that the figures are of, or that their fakes were made from."""
-    num_in_both: int
-    """Of those, how many a model was trained on: 0 but for --include-train."""
+    num_in_both: int | None
+    """Of those, how many a model was trained on: 0 but for --include-train; None where one does not say."""
+    num_chosen_by: int
+    """Evaluated clips by which the best epoch of a model was chosen, which flatters it a little."""
 
 
 def choose_clips(
@@ -88,19 +90,28 @@ def choose_clips(
         sides=("calibration", "evaluation"),
         advice="Choose folders that keep them together; --val-folders says which are evaluated.",
     )
-    trained = _trained_on(models)
-    _require_unseen(found, trained, include_train)
+    trained = _families(models, TRAIN)
+    fitted = _families(models, CALIBRATION)
+    _require_unseen(rows_where(found, ~calibration), trained, "trained", include_train)
+    _require_unseen(rows_where(found, ~calibration), fitted, "calibrated", include_train)
+    # What is fitted on training clips is fitted to scores that are too good: no flag makes that useful.
+    _require_unseen(rows_where(found, calibration), trained, "trained", False)
     for name, side in (("evaluation", ~calibration), ("calibration", calibration)):
         _require_both_labels(name, values(found, "label")[side])
-    evaluated = [_recording(row) for row in records(rows_where(found, ~calibration))]
+    evaluated = records(rows_where(found, ~calibration))
     seen = _rows_of(models, TRAIN)
+    is_told = all(TRAIN in values(model.clips(), "split") for model in models)
+    validated = {row["clip_id"] for row in _rows_of(models, VAL)}
     return EvaluatedClips(
         found,
         groups,
         calibration,
-        num_train_originals=len({_recording(row) for row in seen}),
-        num_originals=len(set(evaluated)),
-        num_in_both=len({name for name in evaluated if name in trained}),
+        num_train_originals=len({_recording(row) for row in seen}) if is_told else None,
+        num_originals=len({_recording(row) for row in evaluated}),
+        num_in_both=len({_recording(row) for row in evaluated if not trained.isdisjoint(_family(row))})
+        if is_told
+        else None,
+        num_chosen_by=sum(row["clip_id"] in validated for row in evaluated),
     )
 
 
@@ -110,7 +121,7 @@ def _asked_for(
     if val_folders is not None:
         return in_folders(table, val_folders)
     clip_ids = values(table, "clip_id")
-    known = {row["clip_id"] for side in (TRAIN, VAL) for row in _rows_of(models, side)}
+    known = {row["clip_id"] for side in SPLITS for row in _rows_of(models, side)}
     if include_train or known.isdisjoint(clip_ids):
         if not include_train:
             console.print(f"no model names one of these clips: scoring all {len(table)}")
@@ -127,17 +138,17 @@ def _rows_of(models: Sequence[LoadedModel], side: str) -> list[dict[str, Any]]:
     return [row for table in tables for row in records(rows_where(table, values(table, "split") == side))]
 
 
-def _trained_on(models: Sequence[LoadedModel]) -> set[str]:
-    return set().union(*(_family(row) for row in _rows_of(models, TRAIN)))
+def _families(models: Sequence[LoadedModel], side: str) -> set[str]:
+    return set().union(*(_family(row) for row in _rows_of(models, side)))
 
 
-def _require_unseen(table: pd.DataFrame, trained: set[str], include_train: bool) -> None:
-    leaked = [row["clip_id"] for row in records(table) if not trained.isdisjoint(_family(row))]
+def _require_unseen(table: pd.DataFrame, seen: set[str], how: str, include_train: bool) -> None:
+    leaked = [row["clip_id"] for row in records(table) if not seen.isdisjoint(_family(row))]
     if leaked and not include_train:
         raise TfdfdError(
-            f"the model was trained on {len(leaked)} of these {len(table)} clips, or on their original or a fake of "
-            f"it, the first: {some(leaked, limit=3)}. Choose others with --val-folders, or give "
-            "--include-train to score them all the same"
+            f"the model was {how} on {len(leaked)} of these {len(table)} clips, or on their original or a fake of "
+            f"it, the first: {some(leaked, limit=3)}. Choose others with --val-folders and --calibrate-folders, or "
+            "give --include-train to score them all the same"
         )
 
 

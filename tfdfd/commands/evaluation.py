@@ -56,6 +56,7 @@ def evaluate(
         num_train_originals=clips.num_train_originals,
         num_originals=clips.num_originals,
         num_in_both=clips.num_in_both,
+        num_chosen_by=clips.num_chosen_by,
         data=str(data),
         command=command,
         versions=provenance(data)["versions"],
@@ -74,7 +75,7 @@ def _evaluate_one(
     from tfdfd.evaluation.clip_facts import clip_facts
     from tfdfd.evaluation.metrics import FigureSettings
     from tfdfd.evaluation.result import ModelResult
-    from tfdfd.evaluation.rule_choice import before_and_after, choose_rule
+    from tfdfd.evaluation.rule_choice import choose_rule, figures_before
     from tfdfd.evaluation.rules import compare_rules
     from tfdfd.evaluation.scores import clip_table, score_figures
 
@@ -103,11 +104,13 @@ def _evaluate_one(
             num_replicates=config.replicates,
             face_replicates=config.replicates // 5,
         )
-        uncalibrated = None
-        if choice.calibrated is not None:
-            uncalibrated, _ = before_and_after(one.scored, choice, settings, num_replicates=config.replicates)
+        uncalibrated = figures_before(one.scored, choice, settings, num_replicates=config.replicates)
         parts = break_downs(
-            clip_table(one.scored, choice.rule), clip_facts(one.scored.clips, one.store), one.scored.groups, settings
+            clip_table(one.scored, choice.rule),
+            clip_facts(one.scored.clips, one.store),
+            one.scored.groups,
+            settings,
+            num_replicates=config.replicates // 5,
         )
         rules = compare_rules(one.scored, choice.rule, settings)
     robustness = ()
@@ -122,7 +125,7 @@ def _evaluate_one(
             choice.rule,
             one.extraction,
             num_clips=config.robustness_clips,
-            folder=report / KEPT,
+            folder=report / KEPT / f"robustness-{one.key}",
             key=one.key,
             console=console,
             batch_size=batch_size,
@@ -163,6 +166,7 @@ def _compare(models: Sequence[ModelResult], config: EvalConfig, console: Console
     settings = FigureSettings(threshold, config.clip_low, config.clip_high)
     with console.status("comparing the models"):
         return ModelComparison(
+            threshold=threshold,
             ensembles={
                 name: figures_of(first.labels, combined, first.groups, settings, num_replicates=config.replicates)
                 for name, combined in ensembles(scores).items()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +13,20 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import Console
 
-from tfdfd.clip import NO_FACE, OK
+from tfdfd.clip import NO_FACE, OK, TfdfdError
 from tfdfd.commands.console import print_table
-from tfdfd.commands.scoring import ModelScores
+from tfdfd.commands.scoring import KEPT, ModelScores
 from tfdfd.evaluation.config import EvalConfig
 
 if TYPE_CHECKING:
     from tfdfd.evaluation.result import EvaluationResult, ModelResult
+
+
+TABLES = ("scores", "track_scores", "face_scores")
+"""By clip, track and face."""
+FILES = ("report.html", "metrics.json", *(f"{name}.{kind}" for name in TABLES for kind in ("parquet", "csv")))
+"""What a report's folder gets."""
+_UNFINISHED = "unfinished"
 
 
 def require_writable(report: Path) -> None:
@@ -25,19 +35,20 @@ def require_writable(report: Path) -> None:
     Raises:
         TfdfdError: if it cannot be written to.
     """
-    from tfdfd.data.atomic import explain_write_errors, write_atomically
+    from tfdfd.data.atomic import explain_write_errors
 
     with explain_write_errors(report):
         report.mkdir(parents=True, exist_ok=True)
-        probe = report / "probe"  # figures of an earlier run stay until there are new ones
-        write_atomically(probe, b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=report):
+            pass
+    if folders := [name for name in FILES if (report / name).is_dir()]:
+        raise TfdfdError(f"{report / folders[0]} is a folder, and a file is to be written there: give another --report")
 
 
 def write_report(
     result: EvaluationResult, scores: Sequence[ModelScores], report: Path, config: EvalConfig, console: Console
 ) -> None:
-    """Write scores, figures and the page, each file whole or not at all.
+    """Write scores, figures and the page; those of an earlier run stay until all of them are there.
 
     Args:
         result: what was found.
@@ -53,20 +64,28 @@ def write_report(
     from tfdfd.evaluation.report import write_evaluation_report
     from tfdfd.evaluation.scores import clip_table, face_table, track_table
 
+    unfinished = report / KEPT / _UNFINISHED
     with explain_write_errors(report), console.status("writing the report"):
-        for name, table_of in (("scores", clip_table), ("track_scores", track_table), ("face_scores", face_table)):
-            tables = [table_of(model.scored, model.choice.rule).assign(model=model.name) for model in result.models]
-            table = pd.concat(tables, ignore_index=True)
-            write_parquet(report / f"{name}.parquet", table)
-            write_atomically(report / f"{name}.csv", table.to_csv(index=False).encode())
-        write_atomically(report / "metrics.json", result.to_json().encode())
-        write_evaluation_report(
-            report / "report.html",
-            result,
-            [(one.store, one.model.explain) for one in scores],
-            num_mistakes=config.mistakes,
-            has_pictures=config.pictures,
-        )
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            for name, table_of in zip(TABLES, (clip_table, track_table, face_table), strict=True):
+                tables = [table_of(model.scored, model.choice.rule).assign(model=model.name) for model in result.models]
+                table = pd.concat(tables, ignore_index=True)
+                write_parquet(unfinished / f"{name}.parquet", table)
+                write_atomically(unfinished / f"{name}.csv", table.to_csv(index=False).encode())
+            write_atomically(unfinished / "metrics.json", result.to_json().encode())
+            write_evaluation_report(
+                unfinished / "report.html",
+                result,
+                [(one.store, one.model.explain) for one in scores],
+                num_mistakes=config.mistakes,
+                has_pictures=config.pictures,
+            )
+            for name in FILES:
+                os.replace(unfinished / name, report / name)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     console.print(
         f"wrote {report / 'report.html'} (open it in a browser), metrics.json and scores by clip, track and face"
     )
@@ -75,10 +94,15 @@ def write_report(
 def save_rules(scores: Sequence[ModelScores], result: EvaluationResult, console: Console) -> None:
     """Write a new version of each model, with the rule that it was scored by."""
     for one, model in zip(scores, result.models, strict=True):
+        if model.choice.rule == one.model.rule:
+            console.print(f"the rule of {one.name} is the one that it has: no new version is written", style="yellow")
+            continue
         calibrated = model.choice.calibrated
         reason = {"command": shlex.join(result.command), "data": result.data}
         folder = one.model.save_with_rule(
-            model.choice.rule, reason | ({} if calibrated is None else {"calibrated": calibrated.to_json()})
+            model.choice.rule,
+            reason | ({} if calibrated is None else {"calibrated": calibrated.to_json()}),
+            fitted_on=one.calibration.clips,
         )
         console.print(f"saved {folder}: the network of {one.name}, rule {model.choice.rule.to_json()}")
 

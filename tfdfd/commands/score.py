@@ -73,4 +73,4 @@ def _score(faces: ClipFaces, model) -> float | None:
 def _verdict(score: float | None, model) -> str:
     if score is None:
         return "no evidence"
-    return "fake" if score >= model.rule.threshold else "real"
+    return "fake" if model.rule.is_fake(np.array(score)) else "real"

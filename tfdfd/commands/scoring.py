@@ -67,6 +67,8 @@ def load_models(folders: Sequence[Path], console: Console) -> list[LoadedModel]:
         console.print(f"model {model.folder}, rule {model.rule.to_json()}")
         if model.folder.resolve() in [other.folder.resolve() for other in models[:number]]:
             raise TfdfdError(f"--model names {model.folder} twice: to compare, give two models or two versions of one")
+        if model_name(model) in [model_name(other) for other in models[:number]]:
+            raise TfdfdError(f"two models are both called {model_name(model)}: rename the folder of one of them")
     return models
 
 
@@ -110,6 +112,9 @@ def score_by(
         accept_mismatch=arguments.accept_mismatch,
         expected=model.fingerprint,
     )
+    if extraction is not None:
+        # As the crops there were made, where that is another way than the model's and was accepted.
+        extraction = extraction_of(store.fingerprint, store.num_places)
     return score_store(model, store, extraction, clips, report, console, batch_size=arguments.batch_size)
 
 
@@ -141,8 +146,13 @@ def score_store(
     from tfdfd.evaluation.face_logits import KeptLogits, face_logits, logits_key
     from tfdfd.evaluation.scores import ScoredClips
 
+    if store.crop_size != model.crop_size:
+        raise TfdfdError(
+            f"the crops of {store.folder} are {store.crop_size} px large, {model_name(model)} takes {model.crop_size}: "
+            "no flag makes them fit, use another --store"
+        )
     rows = scoring_rows(store, clips.table)
-    key = logits_key(model.network_digest(), rows)
+    key = logits_key(model.network_digest, rows)
     kept = KeptLogits(report / KEPT, key, rows.is_face.shape)
     with WorkProgress(console, f"scoring by {model_name(model)}", "tracks", len(rows)) as progress:
         logits = face_logits(

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tfdfd.clip import OK, TfdfdError
 from tfdfd.commands.evaluated_clips import EvaluatedClips
+from tfdfd.commands.evaluation_output import require_writable
 from tfdfd.commands.extracting import WorkerConfig
 from tfdfd.commands.flags import config_from_flags
 from tfdfd.commands.inputs import data_folder
@@ -49,6 +50,7 @@ def write_submission(
     file = Path(arguments.submission)
     if file.is_dir() or not file.parent.is_dir():
         raise TfdfdError(f"--submission {file}: give a file in a folder that is there")
+    require_writable(file.parent)
     data = data_folder(arguments.data)
     models = load_models(folders, console)
     from tfdfd.data.atomic import explain_write_errors, write_atomically
@@ -57,7 +59,7 @@ def write_submission(
     manifest = load_unlabelled(data)
     print_manifest_notes(manifest, console)
     count = len(manifest.table)
-    clips = EvaluatedClips(manifest.table, np.arange(count), np.zeros(count, bool), 0, 0, 0)
+    clips = EvaluatedClips(manifest.table, np.arange(count), np.zeros(count, bool), None, 0, None, 0)
     work = file.with_name(f"{file.name}.{KEPT}")
     scores = []
     for model in models:

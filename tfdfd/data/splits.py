@@ -21,9 +21,11 @@ from tfdfd.data.connected_sets import (
 )
 from tfdfd.data.tables import some, values
 
-__all__ = ["TRAIN", "VAL", "Split", "connected_sets", "describe_split", "split_manifest"]
+__all__ = ["CALIBRATION", "SPLITS", "TRAIN", "VAL", "Split", "connected_sets", "describe_split", "split_manifest"]
 
-TRAIN, VAL = "train", "val"
+TRAIN, VAL, CALIBRATION = "train", "val", "calibration"
+SPLITS = (TRAIN, VAL, CALIBRATION)
+"""What a clip was used for: the network's weights, the best epoch, temperature and threshold."""
 DEFAULT_VAL_FRACTION = 0.2
 
 

@@ -12,8 +12,6 @@ from tfdfd.evaluation.clip_facts import DIMENSIONS
 from tfdfd.evaluation.figures import Figures, figures_of
 from tfdfd.evaluation.metrics import FigureSettings
 
-NUM_REPLICATES = 200
-"""Draws for the intervals of a part: there are many parts."""
 MOST_PARTS = 60
 """Parts of one dimension that get figures, those with most clips first; a data set of 1,000 folders has too many."""
 
@@ -40,7 +38,12 @@ class BreakDown:
 
 
 def break_downs(
-    scores: pd.DataFrame, facts: pd.DataFrame, groups: np.ndarray, settings: FigureSettings
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    groups: np.ndarray,
+    settings: FigureSettings,
+    *,
+    num_replicates: int = 200,
 ) -> tuple[BreakDown, ...]:
     """Return the figures of the parts of each dimension in which clips differ.
 
@@ -49,6 +52,7 @@ def break_downs(
         facts: n rows, as `clip_facts` returns them.
         groups: int, shape (n,): the original of each clip, with its fakes, for the intervals.
         settings: threshold and bounds.
+        num_replicates: draws for the intervals of each part.
 
     Returns:
         The dimensions with more than one value. A real clip has no method: each method's fakes are compared with all
@@ -72,7 +76,7 @@ def break_downs(
                 scores["clip_score"].to_numpy()[rows],
                 groups[rows],
                 settings,
-                num_replicates=NUM_REPLICATES,
+                num_replicates=num_replicates,
             )
             parts.append(Part(dimension, str(value), figures))
         found.append(BreakDown(dimension, tuple(parts), len(counts) - len(chosen)))

@@ -49,6 +49,8 @@ def fit_temperature(labels: np.ndarray, scores_at: Callable[[float], np.ndarray]
         method="bounded",
         options={"xatol": 1e-4},
     )
+    if loss_at(1.0) <= min(losses[best], floor.fun):  # as where all temperatures are equally good
+        return 1.0
     # A bounded search comes near to its bounds and never tries them.
     return starts[best] if losses[best] <= floor.fun else math.exp(floor.x)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,12 @@ class RuleConfig:
             for name in ("temperature", "threshold"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"--calibrate-folders fits the {name}: leave it or --{name} out")
+        for name in ("no_face_score", "threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be in [0, 1], got {value}")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise ValueError(f"--temperature must be above 0 and finite, got {self.temperature}")
         if self.save_rule and all(
             getattr(self, field.name) is None for field in dataclasses.fields(self) if field.name != "save_rule"
         ):
@@ -69,6 +76,8 @@ class EvalConfig:
             raise ValueError(
                 f"--clip-low and --clip-high must be in [0, 1] and ascending, got {self.clip_low} and {self.clip_high}"
             )
+        if self.robustness_clips != EvalConfig.robustness_clips and not self.robustness:
+            raise ValueError("--robustness-clips says how many clips --robustness scores again: add --robustness")
         for name, least in (("replicates", 100), ("robustness_clips", 2), ("mistakes", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")

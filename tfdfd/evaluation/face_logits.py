@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.atomic import explain_write_errors
+from tfdfd.data.atomic import explain_write_errors, write_atomically
 from tfdfd.data.face_datasets import FaceDatasets
 from tfdfd.data.rows import StripRows
 from tfdfd.data.strips import check_strips
@@ -36,11 +37,20 @@ class KeptLogits:
             return
         with explain_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if not self.path.is_file():
-                unfinished = self.path.with_suffix(".tmp")
-                np.lib.format.open_memmap(unfinished, "w+", np.float32, shape)[:] = np.nan
-                os.replace(unfinished, self.path)
+            if not self._is_whole(shape):
+                # Written, not only reserved: a full disk is met here, and not as a signal while scoring.
+                buffer = io.BytesIO()
+                np.save(buffer, np.full(shape, np.nan, np.float32))
+                write_atomically(self.path, buffer.getvalue())
             self.logits = np.lib.format.open_memmap(self.path, "r+")
+
+    def _is_whole(self, shape: tuple[int, int]) -> bool:
+        """Return whether there is such a file; one that was cut or replaced is none, and all is scored again."""
+        try:
+            found = np.load(self.path, mmap_mode="r")  # which finds a file too short, where "r+" would make it longer
+        except (FileNotFoundError, ValueError, EOFError):
+            return False
+        return isinstance(found, np.ndarray) and found.shape == shape and found.dtype == np.float32
 
     @property
     def is_done(self) -> np.ndarray:

@@ -149,7 +149,7 @@ class RankedScores:
             np.ones(len(labels)),
             _losses(is_fake, without_extremes(scores)),
             _losses(is_fake, clipped(scores, settings)),
-            (scores >= settings.threshold) == is_fake,
+            (scores >= settings.called_fake_from) == is_fake,
             np.square(scores - labels),
         ]
         self._sums = np.array(

@@ -78,8 +78,11 @@ class LogitsRecord:
 
     def _logits(self, entry: dict[str, Any]) -> ClipLogits:
         shape = (len(entry["logits"]), self._num_places)
+        logits = np.array(entry["logits"], np.float32).reshape(shape)
+        if not np.isfinite(logits).all():
+            raise ValueError("a logit that is no number")
         return ClipLogits(
-            np.array(entry["logits"], np.float32).reshape(shape),
+            logits,
             np.array(entry["is_face"], np.bool_).reshape(shape),
             bool(entry["is_unchanged"]),
         )

@@ -44,6 +44,11 @@ class FigureSettings:
                 f"clip_low and clip_high must be 0 <= low < high <= 1, got {self.clip_low} and {self.clip_high}"
             )
 
+    @property
+    def called_fake_from(self) -> float:
+        """The threshold as float32, which scores are: else 0.7 as a score would lie below 0.7 as a threshold."""
+        return float(np.float32(self.threshold))
+
 
 def score_metrics(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> dict[str, float | int | None]:
     """Compare scores with labels.
@@ -159,19 +164,19 @@ def crossing(rising: np.ndarray, falling: np.ndarray) -> float:
 
 
 def _fakes_found(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
-    return float((scores[labels == 1] >= settings.threshold).mean())
+    return float((scores[labels == 1] >= settings.called_fake_from).mean())
 
 
 def _false_alarms(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
-    return float((scores[labels == 0] >= settings.threshold).mean())
+    return float((scores[labels == 0] >= settings.called_fake_from).mean())
 
 
 def _accuracy(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
-    return float(((scores >= settings.threshold) == (labels == 1)).mean())
+    return float(((scores >= settings.called_fake_from) == (labels == 1)).mean())
 
 
 def _balanced_accuracy(labels: np.ndarray, scores: np.ndarray, settings: FigureSettings) -> float:
-    return float(balanced_accuracy_score(labels == 1, scores >= settings.threshold))
+    return float(balanced_accuracy_score(labels == 1, scores >= settings.called_fake_from))
 
 
 def _counts_at_recall(labels: np.ndarray, scores: np.ndarray, recall: float) -> tuple[int, int]:

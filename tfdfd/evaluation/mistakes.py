@@ -34,7 +34,7 @@ def worst_mistakes(
         has_pictures: whether to show faces, and to make heat maps.
     """
     chosen = choose_mistakes(
-        model.scored.labels, model.scores, model.scored.status == OK, model.choice.rule.threshold, limit
+        model.scored.labels, model.scores, model.choice.rule.is_fake(model.scores), model.scored.status == OK, limit
     )
     if not limit:
         return LeftOut("None were asked for (--mistakes 0).")
@@ -76,21 +76,21 @@ def worst_mistakes(
 
 
 def choose_mistakes(
-    labels: np.ndarray, scores: np.ndarray, is_eligible: np.ndarray, threshold: float, limit: int
+    labels: np.ndarray, scores: np.ndarray, is_called_fake: np.ndarray, is_eligible: np.ndarray, limit: int
 ) -> list[int]:
     """Choose clips on the wrong side of a threshold.
 
     Args:
         labels: int, shape (n,), 1 is fake.
         scores: float, shape (n,), in [0, 1].
+        is_called_fake: bool, shape (n,): by the threshold.
         is_eligible: bool, shape (n,): which may be chosen.
-        threshold: a score at or above it is called fake.
         limit: most to choose.
 
     Returns:
         Rows: false alarms and missed fakes in turn, worst first; where one kind runs out, the other goes on.
     """
-    is_wrong = is_eligible & ((scores >= threshold) != (labels == FAKE))
+    is_wrong = is_eligible & (is_called_fake != (labels == FAKE))
     alarms, missed = (
         np.flatnonzero(is_wrong & (labels == label))[
             np.argsort(sign * scores[is_wrong & (labels == label)], kind="stable")

@@ -205,6 +205,11 @@ def _data(result: EvaluationResult, store: FaceStore) -> DataShown:
         "it is known.",
         *_made_alike(result.models[0], store),
     ]
+    if result.num_chosen_by:
+        checks.append(
+            f"The best epoch of a model was chosen by {counted(result.num_chosen_by, 'clip')} of these, which flatters "
+            "it a little: folders that no training run has seen tell more."
+        )
     calibrated = result.models[0].choice.calibrated
     if calibrated is not None:
         checks.append(f"No original of the folders that were fitted on ({calibrated.folders}) is among the evaluated.")

@@ -60,14 +60,14 @@ def _differences(comparison: ModelComparison, words: dict[str, FigureWords]) -> 
         if entry.figure not in _COMPARED or entry.difference is None:
             continue
         test = comparison.delong.get((entry.one, entry.other))
-        # The page has first less second, the finding second less first.
-        edges = None if entry.interval is None else (-entry.interval.high, -entry.interval.low)
+        edges = None if entry.interval is None else (entry.interval.low, entry.interval.high)
         found.append(
             Difference(
-                entry.one,
+                # As in metrics.json: the later model less the earlier one.
                 entry.other,
+                entry.one,
                 words[entry.figure].title,
-                Estimate(-entry.difference, *(edges or (None, None)), digits=4, is_difference=True),
+                Estimate(entry.difference, *(edges or (None, None)), digits=4, is_difference=True),
                 p_value=None if test is None or entry.figure != "auc" else test.p_value,
             )
         )
@@ -96,7 +96,7 @@ def _break_down(model: ModelResult, down: PartsFound) -> BreakDown:
     if down.dimension == "method":
         notes.append("Each method's fakes are compared with all real clips of its data sets.")
     if down.num_left_out:
-        notes.append(f"{counted(down.num_left_out, 'part')} with the fewest clips left out; scores.csv has all.")
+        notes.append(f"{counted(down.num_left_out, 'part')} with the fewest clips left out.")
     return BreakDown(
         dimension=down.dimension.replace("_", " "),
         figure=words[name].title,

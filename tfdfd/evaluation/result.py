@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from tfdfd.clip import STATUSES
 from tfdfd.data.fingerprint import Fingerprint
@@ -86,8 +85,10 @@ class ModelResult:
 class ModelComparison:
     """What was found between models."""
 
+    threshold: float
+    """Of the accuracies here: the models' own where they agree, else 0.5."""
     ensembles: dict[str, Figures]
-    """Of the combined clip scores, at threshold 0.5."""
+    """Of the combined clip scores."""
     differences: tuple[PairedDifference, ...]
     delong: dict[tuple[str, str], DeLong]
     """By the names of both models; empty where there are fewer than two real or two fake clips."""
@@ -95,6 +96,7 @@ class ModelComparison:
     def to_json(self) -> dict[str, Any]:
         """Return it as it stands in metrics.json."""
         return {
+            "threshold": self.threshold,
             "ensembles": {name: figures.to_json() for name, figures in self.ensembles.items()},
             "differences": [
                 {
@@ -128,18 +130,16 @@ class EvaluationResult:
     models: tuple[ModelResult, ...]
     comparison: ModelComparison | None
     """None for one model."""
-    num_train_originals: int
+    num_train_originals: int | None
+    """Recordings that the models were trained on; None, as num_in_both, where one of them does not say."""
     num_originals: int
-    num_in_both: int
+    num_in_both: int | None
+    num_chosen_by: int
+    """Evaluated clips by which the best epoch of a model was chosen."""
     data: str
     """The folder of the clips."""
     command: tuple[str, ...]
     versions: dict[str, str]
-
-    @property
-    def clips(self) -> pd.DataFrame:
-        """The rows of the manifest that figures are of, the same for all models."""
-        return self.models[0].scored.clips
 
     def to_json(self) -> str:
         """Return the content of metrics.json; `metrics.schema.json` says what it holds."""
@@ -151,6 +151,7 @@ class EvaluationResult:
                 "num_train_originals": self.num_train_originals,
                 "num_evaluation_originals": self.num_originals,
                 "num_in_both": self.num_in_both,
+                "num_clips_that_chose_the_epoch": self.num_chosen_by,
             },
             "clip_bounds": [settings.clip_low, settings.clip_high],
             "models": [model.to_json() for model in self.models],

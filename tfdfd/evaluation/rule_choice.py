@@ -18,7 +18,7 @@ from tfdfd.models.scoring import ScoringRule
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What temperature and threshold were fitted on, and what that did there."""
+    """What temperature and threshold were fitted on."""
 
     folders: str
     """The globs that named the folders."""
@@ -35,7 +35,7 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class RuleChoice:
-    """The rule of an evaluation, and the model's own where it differs."""
+    """The rule of an evaluation."""
 
     rule: ScoringRule
     before: ScoringRule
@@ -83,18 +83,19 @@ def choose_rule(model_rule: ScoringRule, config: RuleConfig, calibration: Scored
     return RuleChoice(fitted, before, calibrated)
 
 
-def before_and_after(
+def figures_before(
     scored: ScoredClips, choice: RuleChoice, settings: FigureSettings, *, num_replicates: int
-) -> tuple[Figures, Figures]:
-    """Return the figures of the evaluated clips by the rule before and after it was fitted, each at its threshold."""
-    before, after = (
-        figures_of(
-            scored.labels,
-            scored.scores(rule),
-            scored.groups,
-            dataclasses.replace(settings, threshold=rule.threshold),
-            num_replicates=num_replicates,
-        )
-        for rule in (choice.before, choice.rule)
-    )
-    return before, after
+) -> Figures | None:
+    """Return the figures of the evaluated clips by the rule before it was fitted, None where nothing was fitted.
+
+    Args:
+        scored: what the network says of the clips.
+        choice: the rule, before and after.
+        settings: bounds; the threshold is that of the rule.
+        num_replicates: draws for the intervals.
+    """
+    if choice.calibrated is None:
+        return None
+    settings = dataclasses.replace(settings, threshold=choice.before.threshold)
+    scores = scored.scores(choice.before)
+    return figures_of(scored.labels, scores, scored.groups, settings, num_replicates=num_replicates)

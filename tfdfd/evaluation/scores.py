@@ -91,7 +91,7 @@ def clip_table(scored: ScoredClips, rule: ScoringRule) -> pd.DataFrame:
     """
     table = columns(scored.clips, ("clip_id", "label", "dataset", "folder", "method", "original"))
     table["clip_score"] = scored.scores(rule)
-    table["is_fake"] = table["clip_score"] >= rule.threshold
+    table["is_fake"] = rule.is_fake(table["clip_score"].to_numpy())
     table["status"], table["reason"] = scored.status, scored.reason
     clip_rows, num_faces = scored.rows.clip_rows, scored.rows.is_face.sum(axis=1)
     table["num_tracks"] = np.bincount(clip_rows, minlength=len(table))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +42,8 @@ class ScoringRule:
         ):
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], got {value}")
-        if not self.temperature > 0.0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if not 0.0 < self.temperature < math.inf:
+            raise ValueError(f"temperature must be above 0 and finite, got {self.temperature}")
 
     def face_probabilities(self, logits: tf.Tensor) -> tf.Tensor:
         """Return the probability of fake for each logit, same shape, float32."""
@@ -97,6 +98,10 @@ class ScoringRule:
             clips, starts = np.unique(rows[order], return_index=True)
             scores[clips] = TRACK_RULES[self.over_tracks](tracks[has_face][order], starts)
         return scores
+
+    def is_fake(self, scores: np.ndarray) -> np.ndarray:
+        """Return which clip scores are called fake, bool, same shape; in float32, which scores are."""
+        return np.asarray(scores, np.float32) >= np.float32(self.threshold)
 
     def to_json(self) -> str:
         """Return the rule as one line of JSON with sorted keys."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -60,7 +62,8 @@ def export_saved_model(
     takes any number of places, of which 17 is what training used by default.
     The signature `explain` takes the same and returns `face_logits` float32 [batch, places] and `heat_maps` float32
     [batch, places, height, width], which no rule has touched.
-    The signature `about` takes nothing and returns `scoring_rule` and `fingerprint`, each one JSON string [1].
+    The signature `about` takes nothing and returns `scoring_rule` and `fingerprint`, each one JSON string [1], and
+    `network_digest`.
 
     Args:
         classifier: uint8 crops [n, size, size, 3] -> float32 logits [n, 1].
@@ -78,6 +81,9 @@ def export_saved_model(
     Raises:
         TfdfdError: if it cannot be written.
     """
+    digest = hashlib.sha256(classifier.to_json().encode())
+    for value in classifier.get_weights():
+        digest.update(np.ascontiguousarray(value).tobytes())
     return write_version(
         FaceExplainer(classifier),
         rule,
@@ -85,6 +91,7 @@ def export_saved_model(
         dataclasses.asdict(card),
         columns(clips, ("clip_id", "original", "donor", "folder", "split")),
         holds_weights=classifier,
+        network_digest=digest.hexdigest(),
         crop_size=crop_size,
         folder=folder,
     )
@@ -98,6 +105,7 @@ def write_version(
     clips: pd.DataFrame,
     *,
     holds_weights: Any,
+    network_digest: str,
     crop_size: int,
     folder: Path,
 ) -> Path:
@@ -108,11 +116,13 @@ def write_version(
         rule, fingerprint, clips, crop_size, folder, Returns, Raises: as in `export_saved_model`.
         card: the model card, JSON-able.
         holds_weights: the Keras model or loaded SavedModel that `explain` calls, whose variables are saved.
+        network_digest: tells the network from any other, whatever rule scores by it.
     """
     rule_json, fingerprint_json = rule.to_json(), fingerprint.to_json()
 
     def about() -> dict[str, tf.Tensor]:
-        return {"scoring_rule": tf.constant([rule_json]), "fingerprint": tf.constant([fingerprint_json])}
+        told = {"scoring_rule": rule_json, "fingerprint": fingerprint_json, "network_digest": network_digest}
+        return {name: tf.constant([text]) for name, text in told.items()}
 
     inputs = [
         tf.TensorSpec((None, None, crop_size, crop_size, 3), tf.uint8, name="crops"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from io import StringIO
 from pathlib import Path
@@ -14,8 +13,13 @@ import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.data.splits import CALIBRATION, SPLITS, TRAIN
+from tfdfd.data.tables import columns, rows_where, values
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.export import ASSETS, newest_version, write_version
+
+RECORDED = ("clip_id", "original", "donor", "folder", "split")
+"""What a SavedModel records of each clip that it was made with."""
 
 
 class LoadedModel:
@@ -30,9 +34,11 @@ class LoadedModel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = newest_version(folder)
+        if set("[]*?") & set(str(self.folder.absolute())):
+            raise TfdfdError(f"TensorFlow reads [ ] * ? in a path as a pattern: move the model {self.folder} elsewhere")
         try:
             self._loaded: Any = tf.saved_model.load(str(self.folder))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except (OSError, ValueError, IndexError, tf.errors.OpError) as error:  # IndexError: its weights are cut off
             raise TfdfdError(f"{self.folder} does not load as a SavedModel: {error}") from error
         signatures = self._loaded.signatures
         if missing := {"serving_default", "explain", "about"} - set(signatures):
@@ -46,6 +52,8 @@ class LoadedModel:
             self.rule = ScoringRule.from_json(about["scoring_rule"])
             fingerprint = json.loads(about["fingerprint"])
             self.fingerprint = Fingerprint(fingerprint["preprocessing"], fingerprint["provenance"])
+            self.network_digest = about["network_digest"]
+            """Tells the network from any other, whatever rule scores by it."""
         except (KeyError, ValueError, TypeError) as error:
             raise TfdfdError(
                 f"{self.folder} does not say how its crops were made and scored ({type(error).__name__}: {error}): "
@@ -53,6 +61,7 @@ class LoadedModel:
             ) from error
         shape = self._score.structured_input_signature[1]["crops"].shape
         self.crop_size = int(shape[2])
+        self.card(), self.clips()  # damage is found before any work
 
     def score(self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Score a batch of tracks.
@@ -80,12 +89,13 @@ class LoadedModel:
         outputs = self._explain(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
         return outputs["face_logits"].numpy(), outputs["heat_maps"].numpy()
 
-    def save_with_rule(self, rule: ScoringRule, reason: dict[str, Any]) -> Path:
+    def save_with_rule(self, rule: ScoringRule, reason: dict[str, Any], *, fitted_on: pd.DataFrame) -> Path:
         """Write a new version beside this one: the same network, scored by another rule.
 
         Args:
             rule: of the new version.
             reason: how the rule was chosen, JSON-able; goes into the model card as `scoring_rule`.
+            fitted_on: rows of a manifest that it was fitted on, maybe none: the new version is not judged by them.
 
         Returns:
             The folder of the new version.
@@ -102,35 +112,49 @@ class LoadedModel:
             rule,
             self.fingerprint,
             {**self.card(), "scoring_rule": {**reason, "network_of_version": self.folder.name}},
-            self.clips(),
+            self._clips_with(fitted_on),
             holds_weights=self._loaded,
+            network_digest=self.network_digest,
             crop_size=self.crop_size,
             folder=self.folder.parent,
         )
 
-    def network_digest(self) -> str:
-        """Return what tells this network from any other, whatever rule scores by it.
-
-        Raises:
-            TfdfdError: if its files cannot be read.
-        """
-        digest = hashlib.sha256(
-            json.dumps([self.crop_size, self.card()["backbone"], self.card()["input_size"]]).encode()
-        )
-        for path in sorted((self.folder / "variables").glob("variables.data-*")):
-            try:
-                digest.update(path.read_bytes())
-            except OSError as error:
-                raise TfdfdError(f"{path} cannot be read ({error.strerror}): export the model again") from error
-        return digest.hexdigest()
+    def _clips_with(self, fitted_on: pd.DataFrame) -> pd.DataFrame:
+        known = self.clips()
+        added = columns(fitted_on, RECORDED[:-1]).assign(split=CALIBRATION)
+        names, added_names = values(known, "clip_id"), values(added, "clip_id")
+        stays = ~(np.isin(names, added_names) & (values(known, "split") != TRAIN))
+        new = ~np.isin(added_names, names[stays])
+        return pd.concat([rows_where(known, stays), rows_where(added, new)], ignore_index=True)
 
     def card(self) -> dict[str, Any]:
-        """Return the model card."""
-        return json.loads(self._asset("model_card.json"))
+        """Return the model card.
+
+        Raises:
+            TfdfdError: if it is not there or damaged.
+        """
+        try:
+            card = json.loads(self._asset("model_card.json"))
+        except ValueError as error:
+            raise self._damaged("model_card.json", error) from error
+        if not isinstance(card, dict):
+            raise self._damaged("model_card.json", TypeError(f"a {type(card).__name__}"))
+        return card
 
     def clips(self) -> pd.DataFrame:
-        """Return the clips of its training run: clip_id, original, donor, folder, split (`train` or `val`)."""
-        return pd.read_csv(StringIO(self._asset("clips.csv")), dtype=str, keep_default_na=False)
+        """Return the clips of its training run: clip_id, original, donor, folder, and split, one of SPLITS.
+
+        Raises:
+            TfdfdError: if they are not there or damaged: what a model was trained on must be known.
+        """
+        try:
+            clips = pd.read_csv(StringIO(self._asset("clips.csv")), dtype=str, keep_default_na=False)
+        except ValueError as error:
+            raise self._damaged("clips.csv", error) from error
+        if list(clips.columns) != list(RECORDED) or not set(clips["split"]) <= set(SPLITS):
+            expected = f"it must have the columns {', '.join(RECORDED)}, and split one of {', '.join(SPLITS)}"
+            raise self._damaged("clips.csv", ValueError(expected))
+        return clips
 
     def _asset(self, name: str) -> str:
         path = self.folder / ASSETS / name
@@ -138,3 +162,6 @@ class LoadedModel:
             return path.read_text()
         except OSError as error:
             raise TfdfdError(f"{path} cannot be read ({error.strerror}): export the model again") from error
+
+    def _damaged(self, name: str, error: Exception) -> TfdfdError:
+        return TfdfdError(f"{self.folder / ASSETS / name} is damaged ({error}): export the model again")
