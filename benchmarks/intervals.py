@@ -34,8 +34,9 @@ from sklearn.metrics import (
 )
 from sklearn.utils.class_weight import compute_sample_weight
 
-from tfdfd.evaluation.intervals import RankedScores, bootstrap_figures, bootstrap_intervals
+from tfdfd.evaluation.intervals import bootstrap_figures, bootstrap_intervals
 from tfdfd.evaluation.metrics import METRICS, NUM_BINS, REAL_PER_FAKE, RECALLS, FigureSettings, score_metrics
+from tfdfd.evaluation.ranked_scores import RankedScores
 
 CLIPS_PER_ORIGINAL = 5
 SEED = 0

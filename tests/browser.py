@@ -98,3 +98,30 @@ def browser(profile: Path) -> Iterator[Browser]:
         yield Browser(driver)
     finally:
         driver.quit()
+
+
+def look_at(path: Path, profile: Path) -> tuple[int, int]:
+    """Open a page on a phone and a desk, in both themes: every picture and chart must be drawn, and nothing cut off.
+
+    Args:
+        path: the HTML file.
+        profile: an empty folder for the browser.
+
+    Returns:
+        How many pictures and charts it shows.
+    """
+    with browser(profile) as page:
+        for width in (390, 1280):
+            for theme in ("light", "dark"):
+                page.open(path, width=width, theme=theme)
+                assert page.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+                widths = page.run("return [...document.images].map((picture) => picture.naturalWidth)")
+                is_drawn = page.run(
+                    "return [...document.querySelectorAll('svg[role=img]')].map((svg) => {"
+                    "const box = svg.getBoundingClientRect(), outer = svg.parentElement.getBoundingClientRect();"
+                    "return box.height > 50 && box.left >= outer.left - 1 && box.right <= outer.right + 1; })"
+                )
+                assert all(widths)
+                assert all(is_drawn)
+        assert page.errors() == []
+    return len(widths), len(is_drawn)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.browser import browser
+from tests.browser import look_at
 from tests.painted_faces import paint_faces, redness_model
 from tfdfd.commands.console import run_command
 from tfdfd.commands.evaluate import main
@@ -152,20 +152,9 @@ def test_models_are_compared_on_the_same_clips(compared):
 
 
 def test_the_report_reads_well_in_a_browser(compared, tmp_path):
-    with browser(tmp_path / "profile") as page:
-        for width in (390, 1280):
-            for theme in ("light", "dark"):
-                page.open(compared / "report.html", width=width, theme=theme)
-                assert page.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-                widths = page.run("return [...document.images].map((picture) => picture.naturalWidth)")
-                assert len(widths) > 4
-                assert min(widths) > 0
-                heights = page.run(
-                    "return [...document.querySelectorAll('svg[role=img]')].map((svg) => svg.clientHeight)"
-                )
-                assert len(heights) > 4
-                assert min(heights) > 50
-        assert page.errors() == []
+    pictures, charts = look_at(compared / "report.html", tmp_path / "profile")
+    assert pictures > 4
+    assert charts > 4
     html = (compared / "report.html").read_text()
     for said in ("calm/1", "shrill/1", "part_0", "DeLong", "Grad-CAM", "no original", "--calibrate-folders"):
         assert said.lower() in html.lower(), said

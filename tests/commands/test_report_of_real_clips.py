@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.browser import browser
+from tests.browser import look_at
 from tests.painted_faces import NO_CLIPS
 from tfdfd.commands.console import run_command
 from tfdfd.commands.evaluate import main
@@ -38,25 +38,6 @@ def model(test_data, tmp_path_factory):
     return export_saved_model(classifier, ScoringRule(), fingerprint, card, NO_CLIPS, crop_size=224, folder=folder)
 
 
-def look_at(report, tmp_path):
-    """Return how many pictures and charts the report shows; every one must be drawn, and nothing cut off."""
-    with browser(tmp_path / "profile") as page:
-        for width in (390, 1280):
-            for theme in ("light", "dark"):
-                page.open(report / "report.html", width=width, theme=theme)
-                assert page.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-                widths = page.run("return [...document.images].map((picture) => picture.naturalWidth)")
-                charts = page.run(
-                    "return [...document.querySelectorAll('svg[role=img]')].map((svg) => {"
-                    "const box = svg.getBoundingClientRect(), outer = svg.parentElement.getBoundingClientRect();"
-                    "return box.height > 50 && box.left >= outer.left - 1 && box.right <= outer.right + 1; })"
-                )
-                assert min(widths) > 0
-                assert all(charts)
-        assert page.errors() == []
-    return len(widths), len(charts)
-
-
 def test_face_crops_of_parts_35_to_39(test_data, model, tmp_path):
     arguments = ["--data", str(test_data / "faces" / "dfdc"), "--val-folders", FACES, "--crop-margin", "-0.12"]
     arguments += ["--model", str(model), "--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")]
@@ -66,7 +47,7 @@ def test_face_crops_of_parts_35_to_39(test_data, model, tmp_path):
     low, high = found["all_clips"]["intervals"]["auc"]
     assert low < found["all_clips"]["auc"] < high
     assert high - low < 0.08
-    pictures, charts = look_at(tmp_path / "report", tmp_path)
+    pictures, charts = look_at(tmp_path / "report" / "report.html", tmp_path / "profile")
     assert pictures == 2 * 12  # each mistake with its heat map
     assert charts >= 5
 
@@ -78,6 +59,6 @@ def test_clips(test_data, model, tmp_path):
     arguments = ["--data", str(tmp_path / "clips.csv"), "--model", str(model), "--accept-mismatch", "--places", "5"]
     arguments += ["--store", str(tmp_path / "store"), "--report", str(tmp_path / "report"), "--threshold", "0.4999"]
     assert run_command(main, arguments) == 0
-    pictures, charts = look_at(tmp_path / "report", tmp_path)
+    pictures, charts = look_at(tmp_path / "report" / "report.html", tmp_path / "profile")
     assert pictures >= 2 * 5  # at least one clip lies on the wrong side, as all are scored alike
     assert charts >= 5  # one of them its face probability over time

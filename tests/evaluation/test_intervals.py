@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tfdfd.evaluation.intervals import RankedScores, bootstrap_figures, bootstrap_intervals
+from tfdfd.evaluation.intervals import bootstrap_figures, bootstrap_intervals
 from tfdfd.evaluation.metrics import METRICS, FigureSettings, score_metrics
+from tfdfd.evaluation.ranked_scores import RankedScores
 
 SETTINGS = FigureSettings()
 

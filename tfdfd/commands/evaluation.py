@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from tfdfd.clip import TfdfdError
 from tfdfd.commands.evaluated_clips import EvaluatedClips
 from tfdfd.commands.inputs import provenance
 from tfdfd.commands.scoring import KEPT, ModelScores
@@ -45,7 +44,7 @@ def evaluate(
         batch_size: tracks a batch.
 
     Raises:
-        TfdfdError: if a value of the rule is out of its range, or clips cannot be scored again.
+        TfdfdError: if clips cannot be scored again.
     """
     from tfdfd.evaluation.result import EvaluationResult
 
@@ -79,10 +78,7 @@ def _evaluate_one(
     from tfdfd.evaluation.rules import compare_rules
     from tfdfd.evaluation.scores import clip_table, score_figures
 
-    try:
-        choice = choose_rule(one.model.rule, rule_config, one.calibration)
-    except ValueError as error:
-        raise TfdfdError(f"the scoring rule cannot be so: {error}") from error
+    choice = choose_rule(one.model.rule, rule_config, one.calibration)
     if choice.calibrated is not None:
         console.print(
             f"{one.name}: temperature {choice.rule.temperature:.3f} and threshold {choice.rule.threshold:.3f} fitted "

@@ -64,10 +64,7 @@ def write_submission(
     scores = []
     for model in models:
         one = score_by(model, manifest, clips, work, arguments, workers, console)
-        try:
-            rule = choose_rule(one.model.rule, rule_config, one.calibration).rule
-        except ValueError as error:
-            raise TfdfdError(f"the scoring rule cannot be so: {error}") from error
+        rule = choose_rule(one.model.rule, rule_config, one.calibration).rule
         scores.append(one.scored.scores(rule))
         without = one.scored.clips["clip_id"][one.scored.status != OK].tolist()
         if without:

@@ -14,11 +14,11 @@ from scipy.stats import rankdata
 from tfdfd.evaluation.intervals import (
     NUM_REPLICATES,
     Interval,
-    RankedScores,
     bootstrap_figures,
     percentile_interval,
 )
 from tfdfd.evaluation.metrics import METRICS, FigureSettings, checked, score_metrics, without_extremes
+from tfdfd.evaluation.ranked_scores import RankedScores
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,6 @@ def choose_rule(model_rule: ScoringRule, config: RuleConfig, calibration: Scored
         model_rule: the model's own.
         config: what is set otherwise.
         calibration: clips of both labels to fit temperature and threshold on, none where nothing is to be fitted.
-
-    Raises:
-        ValueError: if a value is out of its range.
     """
     asked = {
         "aggregation": config.aggregate,

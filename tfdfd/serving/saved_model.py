@@ -61,7 +61,9 @@ class LoadedModel:
             ) from error
         shape = self._score.structured_input_signature[1]["crops"].shape
         self.crop_size = int(shape[2])
-        self.card(), self.clips()  # damage is found before any work
+        # Damage is found before any work.
+        self.card()
+        self.clips()
 
     def score(self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Score a batch of tracks.
