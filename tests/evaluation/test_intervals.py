@@ -56,22 +56,33 @@ def test_scores_of_0_and_1_have_scikit_learn_s_figures_too_whatever_the_bounds()
     assert found == pytest.approx({name: expected[name] for name in METRICS}, abs=1e-9)
 
 
-def test_the_truth_lies_in_95_of_100_intervals_and_in_fewer_where_fakes_count_as_facts_of_their_own():
+def coverage(num_runs):
+    """Return how often intervals by originals, and by clips in a fifth of the runs, hold the truth of each figure."""
     rng = np.random.default_rng(0)
     truth = score_metrics(*clustered(rng, 200_000, spread=2)[:2], SETTINGS)
-    names = ("auc", "log_loss", "accuracy")
-    num_runs = {"originals": 400, "clips": 100}
-    inside = {(name, kind): 0 for name in names for kind in num_runs}
-    for run in range(max(num_runs.values())):
+    runs_of = {"originals": num_runs, "clips": num_runs // 5}
+    inside = {(name, kind): 0 for name in ("auc", "log_loss", "accuracy") for kind in runs_of}
+    for run in range(num_runs):
         labels, scores, groups = clustered(rng, 300, spread=2)
         for kind, drawn in (("originals", groups), ("clips", np.arange(len(groups)))):
-            if run < num_runs[kind]:
+            if run < runs_of[kind]:
                 found = bootstrap_intervals(labels, scores, drawn, SETTINGS, num_replicates=200, seed=run)
-                for name in names:
-                    inside[name, kind] += found[name].low <= truth[name] <= found[name].high
-    shares = {(name, kind): count / num_runs[kind] for (name, kind), count in inside.items()}
-    assert all(0.92 <= shares[name, "originals"] <= 0.98 for name in names), shares
-    assert all(shares[name, "clips"] < 0.92 for name in ("log_loss", "accuracy")), shares
+                for name, of_kind in inside:
+                    if of_kind == kind:
+                        inside[name, kind] += found[name].low <= truth[name] <= found[name].high
+    return {(name, kind): count / runs_of[kind] for (name, kind), count in inside.items()}
+
+
+@pytest.mark.slow
+def test_the_truth_lies_in_95_of_100_intervals_and_in_fewer_where_fakes_count_as_facts_of_their_own():
+    shares = coverage(1000)
+    assert all(0.92 <= share <= 0.98 for (_, kind), share in shares.items() if kind == "originals"), shares
+    assert all(shares[name, "clips"] < 0.9 for name in ("log_loss", "accuracy")), shares
+
+
+def test_the_truth_lies_in_most_intervals_of_a_few_runs():
+    shares = coverage(100)  # so few have a standard error of 0.02
+    assert all(share >= 0.88 for (_, kind), share in shares.items() if kind == "originals"), shares
 
 
 def test_labels_that_were_shuffled_have_an_auc_interval_around_a_half():

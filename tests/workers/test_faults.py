@@ -243,7 +243,8 @@ def test_workers_share_the_cores(tmp_path):
 
 @pytest.mark.parametrize(("flags", "gpus"), [((), ["2", "5"]), (("--workers", 3), ["2", "2", "5"])])
 def test_workers_share_the_gpus(tmp_path, flags, gpus):
-    names = [f"slow{number}" for number in range(3)]
+    # So many that none is left without: a worker that starts late finds what others have not done yet.
+    names = [f"slow{number}" for number in range(9)]
     status, said = prepare(tmp_path, names, *flags, FAULTS_GPUS="2,5", CUDA_VISIBLE_DEVICES="2,5")
     assert status == 0, said
     assert starts(tmp_path) == [f"{threads(len(gpus))},gpu={gpu}" for gpu in gpus]

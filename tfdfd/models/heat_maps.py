@@ -39,7 +39,7 @@ def with_heat_maps(classifier: keras.Model) -> keras.Model:
         raise ValueError("heat maps need global average pooling before the last layer")
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(features)
     maps = _Weighted(logit, dtype="float32")(features)
-    return keras.Model(classifier.inputs, [logit(pooled), maps])
+    return keras.Model(classifier.input, [logit(pooled), maps])
 
 
 class _Weighted(keras.layers.Layer):
