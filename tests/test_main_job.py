@@ -160,6 +160,7 @@ def test_score_answers_for_each_file(trained, folder):
     assert lines[1]["clip_score"] is None
 
 
+@pytest.mark.slow
 def test_streaming_trains_without_a_store(folder, tmp_path):
     arguments = ("--weights", "none", "--crop-size", "72", "--epochs", "1", "--batch-size", "16", "--logical-cpus", "2")
     done = run("run_train.py", "--data", folder / "clips", *SPLIT, *arguments, "--stream", cwd=tmp_path)
