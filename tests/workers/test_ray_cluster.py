@@ -106,6 +106,7 @@ def test_the_clips_of_a_machine_that_is_lost_are_done_by_others(cluster, folder)
     assert not (folder / "store/shards").exists()
 
 
+@pytest.mark.slow
 def test_whatever_clips_do_to_their_workers_all_others_are_done(cluster, folder):
     names = ["a", "segfault", "b", "killed", "c", "hang", "d", "bug", "e", "once", "unsaid", "exit", "broken", "f"]
     bad = {"segfault", "killed", "hang", "exit", "broken"}
