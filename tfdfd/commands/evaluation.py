@@ -171,7 +171,7 @@ def _compare(models: Sequence[ModelResult], config: EvalConfig, console: Console
                 paired_differences(
                     first.labels,
                     scores,
-                    np.unique(first.groups, return_inverse=True)[1],
+                    first.groups,
                     settings,
                     num_replicates=config.replicates,
                 )

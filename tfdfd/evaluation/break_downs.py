@@ -20,8 +20,6 @@ MOST_PARTS = 60
 class Part:
     """The clips that have one value of a dimension."""
 
-    dimension: str
-    """One of DIMENSIONS."""
     value: str
     figures: Figures
 
@@ -31,6 +29,7 @@ class BreakDown:
     """The parts of one dimension."""
 
     dimension: str
+    """One of DIMENSIONS."""
     parts: tuple[Part, ...]
     """By value."""
     num_left_out: int
@@ -78,7 +77,7 @@ def break_downs(
                 settings,
                 num_replicates=num_replicates,
             )
-            parts.append(Part(dimension, str(value), figures))
+            parts.append(Part(str(value), figures))
         found.append(BreakDown(dimension, tuple(parts), len(counts) - len(chosen)))
     return tuple(found)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfdfd.evaluation.intervals import NUM_REPLICATES, Interval, bootstrap_intervals
-from tfdfd.evaluation.metrics import FigureSettings, score_metrics
+from tfdfd.evaluation.intervals import NUM_REPLICATES, Interval, bootstrap_intervals, edges_of
+from tfdfd.evaluation.metrics import METRICS, FigureSettings, score_metrics
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Figures:
             "fake": self.num_fake,
             "num_originals": self.num_originals,
             **self.values,
-            "intervals": {
-                name: None if edges is None else [edges.low, edges.high] for name, edges in self.intervals.items()
-            },
+            "intervals": {name: edges_of(interval) for name, interval in self.intervals.items()},
         }
 
 
@@ -70,10 +68,12 @@ def figures_of(
     Raises:
         ValueError: if there is nothing to compare, or a score is not in [0, 1].
     """
-    found = dict(score_metrics(labels, scores, settings))
-    del found["count"]
-    num_real, num_fake = int(found.pop("real") or 0), int(found.pop("fake") or 0)
-    # Numbered anew, so that groups of which nothing is here are not drawn.
-    numbers = np.unique(groups, return_inverse=True)[1]
-    intervals = bootstrap_intervals(labels, scores, numbers, settings, num_replicates=num_replicates)
-    return Figures(found, intervals, num_real, num_fake, int(numbers.max()) + 1)
+    found = score_metrics(labels, scores, settings)
+    intervals = bootstrap_intervals(labels, scores, groups, settings, num_replicates=num_replicates)
+    return Figures(
+        {name: found[name] for name in METRICS},
+        intervals,
+        num_real=int((np.asarray(labels) == 0).sum()),
+        num_fake=int((np.asarray(labels) == 1).sum()),
+        num_originals=len(np.unique(groups)),
+    )

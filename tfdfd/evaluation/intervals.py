@@ -26,6 +26,11 @@ class Interval:
     """Draws that have the figure: a draw of one class has no AUC."""
 
 
+def edges_of(interval: Interval | None) -> list[float] | None:
+    """Return an interval as it stands in metrics.json."""
+    return None if interval is None else [interval.low, interval.high]
+
+
 def bootstrap_intervals(
     labels: np.ndarray,
     scores: np.ndarray,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.evaluation.break_downs import BreakDown
 from tfdfd.evaluation.break_downs import to_json as break_downs_to_json
 from tfdfd.evaluation.figures import Figures
+from tfdfd.evaluation.intervals import edges_of
 from tfdfd.evaluation.metrics import FigureSettings
 from tfdfd.evaluation.robustness import RobustnessPoint
 from tfdfd.evaluation.rule_choice import RuleChoice
@@ -46,7 +48,7 @@ class ModelResult:
     robustness: tuple[RobustnessPoint, ...]
     """Empty where it was not asked for."""
 
-    @property
+    @cached_property
     def scores(self) -> np.ndarray:
         """float32, shape (n,): the clip scores."""
         return self.scored.scores(self.choice.rule)
@@ -106,7 +108,7 @@ class ModelComparison:
                     "value_of_one": entry.value_of_one,
                     "value_of_other": entry.value_of_other,
                     "difference": entry.difference,
-                    "interval": None if entry.interval is None else [entry.interval.low, entry.interval.high],
+                    "interval": edges_of(entry.interval),
                 }
                 for entry in self.differences
             ],

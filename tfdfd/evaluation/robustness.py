@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,15 +13,14 @@ import pandas as pd
 from tfdfd.clip import FAKE, REAL, TfdfdError
 from tfdfd.data.tables import values
 from tfdfd.evaluation.corruptions import NUM_LEVELS, Strengths
-from tfdfd.evaluation.intervals import Interval, bootstrap_intervals
+from tfdfd.evaluation.face_logits import ScoreFaces
+from tfdfd.evaluation.intervals import Interval, bootstrap_intervals, edges_of
 from tfdfd.evaluation.metrics import METRICS, FigureSettings
 from tfdfd.models.scoring import ScoringRule
+from tfdfd.reports.selection import evenly
 
 CLEAN = 0
 """The level of a clip as it is in the store."""
-
-ScoreFaces = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(crops uint8 [batch, places, size, size, 3], is_face bool [batch, places]) -> logits float32 [batch, places]."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,9 @@ class RobustnessPoint:
     def to_json(self) -> dict[str, Any]:
         """Return it as it stands in metrics.json, without the scores of single clips."""
         names = ("corruption", "unit", "level", "value", "num_clips", "auc", "log_loss_balanced", "mean_score_real")
-        edges = self.auc_interval
         return {
             **{name: getattr(self, name) for name in (*names, "mean_score_fake", "num_lost", "num_unchanged")},
-            "auc_interval": None if edges is None else [edges.low, edges.high],
+            "auc_interval": edges_of(self.auc_interval),
         }
 
 
@@ -111,15 +109,11 @@ def choose_evenly(clips: pd.DataFrame, num_clips: int) -> np.ndarray:
     # An odd one out goes to the fakes: they come in more kinds.
     num_real = min(len(rows[REAL]), max(num_clips // 2, num_clips - len(rows[FAKE])))
     counts = {REAL: num_real, FAKE: min(len(rows[FAKE]), num_clips - num_real)}
-    chosen = [_evenly(rows[label][np.argsort(clip_ids[rows[label]])], count) for label, count in counts.items()]
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-
-def _evenly(ordered: np.ndarray, count: int) -> np.ndarray:
-    """Return so many of the rows, at the centres of equal parts."""
-    if not count:
-        return ordered[:0]
-    return ordered[(2 * np.arange(count) + 1) * len(ordered) // (2 * count)]
+    chosen = [
+        np.array(evenly(rows[label][np.argsort(clip_ids[rows[label]])].tolist(), count), np.int64)
+        for label, count in counts.items()
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 def curve(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from tfdfd.evaluation.metrics import FigureSettings, score_metrics
+from tfdfd.evaluation.metrics import METRICS, FigureSettings, score_metrics
 from tfdfd.evaluation.scores import ScoredClips
 from tfdfd.models.aggregation import AGGREGATIONS, TRACK_RULES
 from tfdfd.models.scoring import ScoringRule
@@ -40,6 +40,5 @@ def compare_rules(scored: ScoredClips, chosen: ScoringRule, settings: FigureSett
         for over_tracks in TRACK_RULES:
             rule = dataclasses.replace(chosen, aggregation=aggregation, over_tracks=over_tracks)
             figures = score_metrics(scored.labels, scored.scores(rule), settings)
-            values = {name: value for name, value in figures.items() if name not in ("count", "real", "fake")}
-            found.append(RuleFigures(rule, rule == chosen, values))
+            found.append(RuleFigures(rule, rule == chosen, {name: figures[name] for name in METRICS}))
     return tuple(found)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 _TYPICAL_SHARE = 0.25
 
@@ -26,8 +29,8 @@ def worst_and_typical(clip_ids: Sequence[str], scores: np.ndarray, limit: int) -
     return worst, evenly(sorted(clip_ids[row] for row in order[num_worst:]), limit - len(worst))
 
 
-def evenly(clip_ids: Sequence[str], limit: int) -> list[str]:
-    """Choose clips at the centres of equal segments of a list; all of them where they are no more than the limit."""
+def evenly(clip_ids: Sequence[T], limit: int) -> list[T]:
+    """Choose clips, by id or row, at the centres of equal segments of a list; all where they are within the limit."""
     if len(clip_ids) <= limit:
         return list(clip_ids)
     return [clip_ids[(2 * number + 1) * len(clip_ids) // (2 * limit)] for number in range(limit)]
