@@ -18,7 +18,7 @@ RANKS = (
     ("extraction",),
     ("models", "data"),
     ("faces",),
-    ("clip",),
+    ("clip", "scored_clip"),
 )
 RANK_OF = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
