@@ -85,7 +85,8 @@ def compare(clips: list[Clip], nvdec: FrameSource, pyav: FrameSource) -> bool:
 
 def num_misnumbered(path: Path, nvdec: ClipFrames, differences: list[np.ndarray]) -> int:
     """Return how many of NVDEC's frames are nearer to PyAV's frame before or after than to the one of their number."""
-    from tfdfd.data.video import probe, read_frames
+    from tfdfd.data.frame_reading import read_frames
+    from tfdfd.data.video import probe
 
     info = probe(path)
     if info.quarter_turns:

@@ -20,9 +20,10 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline
 
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
-from tfdfd.data.frame_plan import plan_frames
+from tfdfd.data.frame_plan import PlannedFrames, plan_frames
+from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.frame_source import NVDEC, PYAV, assemble, read_ahead
-from tfdfd.data.video import ProbedVideo, probe, read_frames
+from tfdfd.data.video import ProbedVideo, probe
 
 NVDEC_CODECS = ("h264", "hevc")
 """DALI lists VP8, VP9, AV1 and MPEG-4 too, but counts each picture that NVDEC decodes; those codecs decode hidden
@@ -172,7 +173,16 @@ class DaliFrameSource:
             ClipError: if the file cannot be used, with the reason.
         """
         info = probe(clip_path)
-        planned = plan_frames(plan, info, clip_path)
+        return self.read_planned(clip_path, info, plan_frames(plan, info, clip_path))
+
+    def read_planned(self, clip_path: Path, info: ProbedVideo, planned: PlannedFrames) -> ClipFrames:
+        """Read the frames of a clip that was probed and planned already; else as `read`.
+
+        Args:
+            clip_path: a video file, or a still picture.
+            info: what `probe` returned.
+            planned: what `plan_frames` returned.
+        """
         chosen = planned.to_read
         decoder, reason = choose_decoder(info, gpu=self._gpu)
         warnings: list[str] = []

@@ -10,9 +10,10 @@ import pytest
 
 from tests.video_files import frame_number, red_side, write_video
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan, VideoInfo
+from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.frame_source import PyAvFrameSource
 from tfdfd.data.thinned_frames import ThinnedFrameSource, kept_frames
-from tfdfd.data.video import probe, read_frames
+from tfdfd.data.video import probe
 from tfdfd.extraction import FrameSource
 
 

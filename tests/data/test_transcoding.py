@@ -11,9 +11,10 @@ from PIL import Image
 
 from tests.video_files import frame_number, red_side, write_video
 from tfdfd.clip import ClipError, FramePlan, TfdfdError
+from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.frame_source import PyAvFrameSource
 from tfdfd.data.transcoding import reencode_h264
-from tfdfd.data.video import ProbedVideo, probe, read_frames
+from tfdfd.data.video import ProbedVideo, probe
 
 
 def reencoded(source: Path, *, crf: int = 20) -> tuple[Path, ProbedVideo]:

@@ -13,8 +13,9 @@ from PIL import Image
 
 from tests.video_files import draw_frame, frame_number, red_side, remux, write_video
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
+from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.frame_source import PyAvFrameSource, read_ahead
-from tfdfd.data.video import choose_frame_indices, probe, read_frames
+from tfdfd.data.video import choose_frame_indices, probe
 
 
 def numbers(path: Path) -> list[int]:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from tests.video_files import draw_frame, frame_number, write_video
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
+from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.frame_source import PyAvFrameSource
-from tfdfd.data.video import ProbedVideo, probe, read_frames
+from tfdfd.data.video import ProbedVideo, probe
 
 pytest.importorskip("nvidia.dali", reason="DALI is not installed on this machine")
 from pipelines import decode

@@ -11,7 +11,8 @@ import numpy as np
 
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
 from tfdfd.data.frame_plan import PlannedFrames, plan_frames
-from tfdfd.data.video import ProbedVideo, probe, read_frames
+from tfdfd.data.frame_reading import read_frames
+from tfdfd.data.video import ProbedVideo, probe
 
 NVDEC, PYAV = "nvdec", "pyav"
 """The decoders that ClipFrames.decoder can name."""
@@ -40,12 +41,26 @@ class PyAvFrameSource:
             ClipError: if the file cannot be used, with the reason.
         """
         info = probe(clip_path)
-        planned = plan_frames(plan, info, clip_path)
+        return self.read_planned(clip_path, info, plan_frames(plan, info, clip_path))
+
+    def read_planned(self, clip_path: Path, info: ProbedVideo, planned: PlannedFrames) -> ClipFrames:
+        """Read the frames of a clip that was probed and planned already; else as `read`.
+
+        Args:
+            clip_path: a video file, or a still picture.
+            info: what `probe` returned.
+            planned: what `plan_frames` returned.
+        """
         warnings: list[str] = []
         stored = read_frames(clip_path, info, planned.to_read, warnings=warnings)
-        upright = np.ascontiguousarray(np.rot90(stored, info.quarter_turns, axes=(1, 2)))
         return assemble(
-            upright, planned, info, decoder=PYAV, reason="no DALI", counts=self.counts, warnings=tuple(warnings)
+            turn_upright(stored, info.quarter_turns),
+            planned,
+            info,
+            decoder=PYAV,
+            reason="no DALI",
+            counts=self.counts,
+            warnings=tuple(warnings),
         )
 
     def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
@@ -79,6 +94,16 @@ def read_ahead(
                 del done
         if ahead is not None:
             yield ahead[0], ahead[1].result()
+
+
+def turn_upright(frames: np.ndarray, quarter_turns: int) -> np.ndarray:
+    """Return frames upright, as they are where that needs no turn.
+
+    Args:
+        frames: uint8 RGB, shape (n, height, width, 3).
+        quarter_turns: counter-clockwise, 0 to 3.
+    """
+    return np.ascontiguousarray(np.rot90(frames, quarter_turns, axes=(1, 2))) if quarter_turns else frames
 
 
 def assemble(

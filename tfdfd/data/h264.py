@@ -1,8 +1,9 @@
-"""What an H.264 packet says of its picture without being decoded: whether other pictures lean on it."""
+"""What an H.264 packet says of its picture without being decoded: whether others lean on it, or it on others."""
 
 from __future__ import annotations
 
-_SLICE_TYPES = (1, 2, 5)
+_IDR = 5
+_SLICE_TYPES = (1, 2, _IDR)
 """NAL units that hold a picture's slices: of a plain picture, its first partition, of an IDR picture."""
 
 
@@ -34,9 +35,22 @@ def is_reference(packet: memoryview | bytes, length_size: int | None) -> bool:
 
     Source: ITU-T H.264, 7.3.1 and 7.4.1.
     """
-    data = memoryview(packet)
-    header = _by_lengths(data, length_size) if length_size else _by_start_codes(bytes(data))
+    header = _first_slice(packet, length_size)
     return header is None or header & 0x60 != 0
+
+
+def is_idr(packet: memoryview | bytes, length_size: int | None) -> bool:
+    """Return whether a decoder can begin with a packet: no picture from it on leans on one before it.
+
+    Args: as in `is_reference`. A packet that cannot be read is none to begin with.
+    """
+    header = _first_slice(packet, length_size)
+    return header is not None and header & 0x1F == _IDR
+
+
+def _first_slice(packet: memoryview | bytes, length_size: int | None) -> int | None:
+    data = memoryview(packet)
+    return _by_lengths(data, length_size) if length_size else _by_start_codes(bytes(data))
 
 
 def _by_lengths(data: memoryview, length_size: int) -> int | None:

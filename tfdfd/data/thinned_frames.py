@@ -11,8 +11,9 @@ import numpy as np
 
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan, VideoInfo
 from tfdfd.data.frame_plan import plan_frames
-from tfdfd.data.frame_source import PYAV, assemble, read_ahead
-from tfdfd.data.video import probe, read_frames
+from tfdfd.data.frame_reading import read_frames
+from tfdfd.data.frame_source import PYAV, assemble, read_ahead, turn_upright
+from tfdfd.data.video import probe
 
 _SAME_RATE = 1.01
 """Rates that differ by less are one: 29.97 frames a second are not thinned to 29.8."""
@@ -70,7 +71,7 @@ class ThinnedFrameSource:
         planned = plan_frames(plan, thinned, clip_path)
         warnings: list[str] = []
         stored = read_frames(clip_path, info, kept[planned.to_read], warnings=warnings)
-        upright = np.ascontiguousarray(np.rot90(stored, info.quarter_turns, axes=(1, 2)))
+        upright = turn_upright(stored, info.quarter_turns)
         return assemble(
             upright, planned, thinned, decoder=PYAV, reason=reason, counts=self.counts, warnings=tuple(warnings)
         )

@@ -1,4 +1,4 @@
-"""Reading video files with PyAV: what a file holds, which frames to take, and their pixels.
+"""Probing video files with PyAV: what a file holds, and which of its frames to take.
 
 Frames are numbered in the order in which a player shows them. The number of a frame comes from the times of the
 file's packets wherever the container stores such times, else from decoding the file once.
@@ -7,18 +7,16 @@ file's packets wherever the container stores such times, else from decoding the 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from tfdfd.clip import ClipError, VideoInfo
-from tfdfd.data.h264 import is_reference, length_size_of
+from tfdfd.data.h264 import is_idr, is_reference, length_size_of
 from tfdfd.data.video_stream import (
-    NUM_THREADS,
     decode_packet,
     decode_stream,
     is_cover,
@@ -29,7 +27,6 @@ from tfdfd.data.video_stream import (
     open_video,
     read_orientation,
 )
-from tfdfd.faces.frame_memory import aligned_frames
 
 _PQ, _HLG = 16, 18
 # FFmpeg's numbers; 2 is "unspecified".
@@ -52,6 +49,11 @@ class ProbedVideo(VideoInfo):
     """Whether the first frame is two fields."""
     warnings: tuple[str, ...] = ()
     """What a person should know of the file, e.g. HDR or a mirror image."""
+    packet_pts: np.ndarray | None = field(default=None, repr=False)
+    """int64, shape (packets,): when each packet's frame is shown, in the order of the file; None where it is not known,
+    or frames are numbered by decoding."""
+    is_start: np.ndarray | None = field(default=None, repr=False)
+    """bool, shape (packets,): whether decoding can begin with a packet; None as packet_pts."""
 
 
 class _Packet(NamedTuple):
@@ -61,6 +63,7 @@ class _Packet(NamedTuple):
     is_key: bool
     is_shown: bool
     is_reference: bool
+    is_start: bool
 
 
 def choose_frame_indices(num_frames: int, *, num_places: int, is_reference: np.ndarray | None = None) -> np.ndarray:
@@ -134,8 +137,11 @@ def probe(path: Path) -> ProbedVideo:
         for packet in container.demux(stream):
             num_listed += not is_flush(packet)
             if packet.size:
-                leaned_on = codec != "h264" or is_reference(memoryview(packet), length_size)
-                packets.append(_Packet(packet.pts, packet.is_keyframe, is_shown(packet), leaned_on))
+                data = memoryview(packet)
+                leaned_on = codec != "h264" or is_reference(data, length_size)
+                # A key frame of H.264 may be one from which pictures only recover bit by bit.
+                is_start = packet.is_keyframe and (codec != "h264" or is_idr(data, length_size))
+                packets.append(_Packet(packet.pts, packet.is_keyframe, is_shown(packet), leaned_on, is_start))
             if first is None:
                 first = next(iter(decode_packet(packet, problems)), None)
         family = container.format.name.split(",")[0]
@@ -197,70 +203,9 @@ def probe(path: Path) -> ProbedVideo:
         is_interlaced=first.interlaced_frame,
         warnings=tuple(warnings),
         is_reference=references if codec == "h264" else None,
+        packet_pts=None if numbered_by_decoding else np.array([packet.pts for packet in packets], np.int64),
+        is_start=None if numbered_by_decoding else np.array([packet.is_start for packet in packets], np.bool_),
     )
-
-
-def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray, *, warnings: list[str] | None = None) -> np.ndarray:
-    """Decode chosen frames in one pass over the file, up to the last of them.
-
-    A frame whose size differs from the first one's (streams may change size) is scaled to the first frame's.
-
-    Args:
-        path: the file that `info` was probed from.
-        info: what `probe` returned.
-        indices: int, shape (n,), n >= 1, strictly ascending, each in [0, info.num_frames).
-        warnings: receives what a person should know of the frames, e.g. that a damaged one shows through.
-
-    Returns:
-        uint8 RGB, shape (n, info.height, info.width, 3), as stored: rotation is not applied.
-
-    Raises:
-        ValueError: if indices break the rule above.
-        ClipError: if a chosen frame is damaged or cannot be decoded; it says which, and when it would be shown.
-    """
-    path, indices = Path(path), np.asarray(indices, np.int64)
-    if not len(indices) or indices[0] < 0 or indices[-1] >= info.num_frames or (np.diff(indices) <= 0).any():
-        raise ValueError(f"indices must ascend strictly within [0, {info.num_frames}), got {indices.tolist()}")
-    keys = indices if info.numbered_by_decoding else info.pts[indices]
-    row_of: dict[int | None, int] = {int(key): row for row, key in enumerate(keys)}
-    wanted = row_of if info.codec == "h264" and not info.numbered_by_decoding else None
-    problems: list[str] = []
-    damaged: set[int] = set()
-    smeared: list[int] = []
-    found: set[int] = set()
-    # What is damaged shows in the frames after it that lean on it, at the latest until the next key frame.
-    is_smeared, num_problems = False, 0
-    reformatter = VideoReformatter()
-    with naming_errors(path), open_video(path) as (container, stream):
-        frames = aligned_frames((len(indices), info.height, info.width, 3))
-        for number, frame in enumerate(decode_stream(container, stream, problems, wanted_pts=wanted)):
-            is_smeared = frame.is_corrupt or len(problems) > num_problems or (is_smeared and not frame.key_frame)
-            num_problems = len(problems)
-            row = row_of.get(number if info.numbered_by_decoding else frame.pts)
-            if row is None or row in found:
-                continue
-            found.add(row)
-            if frame.is_corrupt:
-                damaged.add(row)
-            elif is_smeared:
-                smeared.append(row)
-            rgb = reformatter.reformat(frame, width=info.width, height=info.height, format="rgb24", threads=NUM_THREADS)
-            frames[row] = rgb.to_ndarray()
-            if len(found) == len(indices):
-                break
-    for row, index in enumerate(indices):
-        if row not in found or row in damaged:
-            seconds = float(info.pts[index]) * info.time_base_seconds
-            what = "is damaged" if row in damaged else "cannot be decoded"
-            raise ClipError(
-                f"{path}: frame {index} of {info.num_frames}, at {seconds:.2f} s, {what}{last_problem(problems)}"
-            )
-    if smeared and warnings is not None:
-        warnings.append(
-            f"damaged before frame {indices[smeared[0]]}: {len(smeared)} of the {len(indices)} frames that are used "
-            "may lean on it, look at their pictures"
-        )
-    return frames
 
 
 def _shown_times(packets: list[_Packet]) -> tuple[np.ndarray | None, np.ndarray | None, str]:

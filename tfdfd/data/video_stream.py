@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,12 @@ def decode_packet(packet: Any, problems: list[str]) -> list[av.VideoFrame]:
 
 
 def decode_stream(
-    container: Any, stream: Any, problems: list[str], *, wanted_pts: Container[int | None] | None = None
+    container: Any,
+    stream: Any,
+    problems: list[str],
+    *,
+    wanted_pts: Container[int | None] | None = None,
+    runs: Sequence[tuple[int, int]] | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Decode a stream from its beginning, on NUM_THREADS threads.
 
@@ -122,17 +127,44 @@ def decode_stream(
         problems: receives what the decoder says of damaged packets.
         wanted_pts: if given, frames at other times are left out where no frame leans on them, which saves a third
             of the time. Only for H.264, which marks such frames reliably: in HEVC they may serve higher layers.
+        runs: if given, first and end of the packets to decode, as `packet_runs.runs_to_decode` returns them; the
+            packets between are only read, which is all that is saved by seeking in a file that was probed just now.
 
     Yields:
         Frames in the order in which they are shown.
     """
-    stream.codec_context.thread_count = NUM_THREADS
-    stream.codec_context.thread_type = "AUTO"
+    context = stream.codec_context
+    context.thread_count = NUM_THREADS
+    context.thread_type = "AUTO"
+    left = iter(runs or ())
+    run = next(left, None)
+    number = -1
     for packet in container.demux(stream):
+        number += packet.size > 0
+        if run is not None and packet.size and number >= run[1]:
+            # What the decoder still holds comes out before it begins anew.
+            yield from _drain(context, problems)
+            run = next(left, None)
+            if run is None:
+                return
+        if run is not None and number < run[0]:
+            continue
         if wanted_pts is not None:
             needed = packet.pts is None or packet.pts in wanted_pts
-            stream.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
+            context.skip_frame = "DEFAULT" if needed else "NONREF"
         yield from decode_packet(packet, problems)
+
+
+def _drain(context: Any, problems: list[str]) -> list[av.VideoFrame]:
+    try:
+        return context.decode(None)
+    except FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        problems.append(error.strerror or str(error))
+        return []
+    finally:
+        context.flush_buffers()
 
 
 def last_problem(problems: list[str]) -> str:
