@@ -1,4 +1,4 @@
-"""Tracks: which detections of a clip's frames belong to the same person."""
+"""Tracks: which detections of a clip's frames belong to the same person; `tracking_graph` is its twin of ops."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from scipy.optimize import linear_sum_assignment
 from tfdfd.clip import Detections, Track
 from tfdfd.faces.boxes import centres_xy, iou, overlap_of_smaller, sides
 
-_SAME_FACE_OVERLAP = 0.5
+SAME_FACE_OVERLAP = 0.5
 """Two boxes of one frame that share more of the smaller one show one face."""
-_MAX_SHIFT = 3.0
+MAX_SHIFT = 3.0
 """Face sides that a person moves at most from one place to the next; half as far again for each place missed."""
-_MAX_MISSED = 4
+MAX_MISSED = 4
 """Missed places after which the allowed shift grows no further."""
-_MAX_SHIFT_OF_FRAME = 0.5
+MAX_SHIFT_OF_FRAME = 0.5
 """Share of the frame's longer side that no person moves between two detections."""
-_MOTION_KEPT = 0.7
+MOTION_KEPT = 0.7
 """Share of its last motion that a person is expected to go on with: heads turn back as often as they go on."""
-_MAX_PLACES_AHEAD = 2
+MAX_PLACES_AHEAD = 2
 """Places after which a person who is not seen is expected to stand still."""
-_MAX_GROWTH = 2.0
+MAX_GROWTH = 2.0
 """Times that a face grows or shrinks at most between two detections."""
-_MIN_FACES = 2
-"""Faces of a track that is kept beside a better one, in clips of at least _MIN_FRAMES_TO_JUDGE frames."""
-_MIN_FRAMES_TO_JUDGE = 4
-_MIN_MEAN_CONFIDENCE = 0.9
+MIN_FACES = 2
+"""Faces of a track that is kept beside a better one, in clips of at least MIN_FRAMES_TO_JUDGE frames."""
+MIN_FRAMES_TO_JUDGE = 4
+MIN_MEAN_CONFIDENCE = 0.9
 """Mean confidence of a track that is kept beside a better one."""
 
 
@@ -77,9 +77,9 @@ def link_tracks(
             partner.add(place, found, face)
 
     tracks = sorted((track.finish(num_places) for track in open_tracks), key=_rank)
-    min_faces = _MIN_FACES if len(detections) >= _MIN_FRAMES_TO_JUDGE else 1
+    min_faces = MIN_FACES if len(detections) >= MIN_FRAMES_TO_JUDGE else 1
     kept = [
-        track for track in tracks if track.num_faces >= min_faces and _mean_confidence(track) >= _MIN_MEAN_CONFIDENCE
+        track for track in tracks if track.num_faces >= min_faces and _mean_confidence(track) >= MIN_MEAN_CONFIDENCE
     ]
     return tuple(kept or tracks[:1])
 
@@ -101,11 +101,11 @@ class _OpenTrack:
 
     def expected(self, place: int) -> np.ndarray:
         """Return the last box, float32 (4,), shifted as far as its motion leads by a place."""
-        if len(self.places) < 2 or self.places[-1] - self.places[-2] > _MAX_PLACES_AHEAD:
+        if len(self.places) < 2 or self.places[-1] - self.places[-2] > MAX_PLACES_AHEAD:
             return self.boxes[-1]
         before, last = centres_xy(np.stack(self.boxes[-2:]))
-        places_ahead = min(place - self.places[-1], _MAX_PLACES_AHEAD)
-        shift = _MOTION_KEPT * (last - before) * places_ahead / (self.places[-1] - self.places[-2])
+        places_ahead = min(place - self.places[-1], MAX_PLACES_AHEAD)
+        shift = MOTION_KEPT * (last - before) * places_ahead / (self.places[-1] - self.places[-2])
         return self.boxes[-1] + np.tile(shift, 2).astype(np.float32)
 
     def finish(self, num_places: int) -> Track:
@@ -126,7 +126,7 @@ def _one_detection_a_face(detections: Detections) -> list[int]:
     overlaps = overlap_of_smaller(detections.boxes_xyxy, detections.boxes_xyxy)
     chosen: list[int] = []
     for face in order:
-        if all(overlaps[face, other] <= _SAME_FACE_OVERLAP for other in chosen):
+        if all(overlaps[face, other] <= SAME_FACE_OVERLAP for other in chosen):
             chosen.append(face)
     return chosen
 
@@ -141,9 +141,9 @@ def _pair(tracks: list[_OpenTrack], boxes: np.ndarray, place: int, longer_side: 
     mean_sides = np.maximum((old_sides + new_sides) / 2, 1e-6)
     pixels = _distances(last, boxes)
     growth = np.abs(np.log(np.maximum(new_sides, 1e-6) / np.maximum(old_sides, 1e-6)))
-    reach = _MAX_SHIFT * (1 + 0.5 * np.minimum(missed, _MAX_MISSED))[:, None] * mean_sides
-    reach = np.minimum(reach, _MAX_SHIFT_OF_FRAME * longer_side)
-    possible = (pixels <= reach) & (growth <= np.log(_MAX_GROWTH))
+    reach = MAX_SHIFT * (1 + 0.5 * np.minimum(missed, MAX_MISSED))[:, None] * mean_sides
+    reach = np.minimum(reach, MAX_SHIFT_OF_FRAME * longer_side)
+    possible = (pixels <= reach) & (growth <= np.log(MAX_GROWTH))
     expected = np.stack([track.expected(place) for track in tracks])
     cost = _distances(expected, boxes) / mean_sides + growth - iou(expected, boxes)
 
