@@ -8,9 +8,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfdfd.clip import FAILED, NO_FACE, OK, Clip, ClipError, ClipFaces, ClipFrames, Detections, FramePlan, Track
+from tfdfd.clip import (
+    FAILED,
+    NO_FACE,
+    OK,
+    Clip,
+    ClipError,
+    ClipFaces,
+    ClipFrames,
+    Detections,
+    FramePlan,
+    TfdfdError,
+    Track,
+)
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FaceStore, source_bytes
+from tfdfd.faces.alignment import ALIGNMENTS
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.following import at_places, follow
 from tfdfd.faces.tracking import link_tracks
@@ -68,6 +81,38 @@ def extraction_fingerprint(
         },
         provenance=provenance,
     )
+
+
+def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None) -> ExtractionConfig:
+    """Return how to make crops as others were made; the inverse of `extraction_fingerprint`.
+
+    Args:
+        fingerprint: theirs, e.g. a model's.
+        places: frames chosen of each clip; None for as many as they have.
+
+    Raises:
+        TfdfdError: if they do not say with which margin they were cut, or say what cannot be done.
+    """
+    made = fingerprint.preprocessing
+    defaults = ExtractionConfig()
+    if not isinstance(made.get("margin"), int | float):
+        raise TfdfdError(
+            "the model was trained on ready-made crops whose margin was not declared, so clips cannot be cropped "
+            "alike: train it again with --crop-margin"
+        )
+    made_places = fingerprint.provenance.get("num_places", defaults.places)
+    detector, alignment = made.get("detector"), made.get("alignment")
+    try:
+        return ExtractionConfig(
+            places=places if places is not None else (made_places if made_places > 1 else defaults.places),
+            crop_size=made["crop_size"],
+            margin=made["margin"],
+            min_face_share=detector["min_face_share"] if isinstance(detector, dict) else defaults.min_face_share,
+            alignment=alignment if alignment in ALIGNMENTS else defaults.alignment,
+            detect_every=made.get("detect_every_seconds"),
+        )
+    except ValueError as error:
+        raise TfdfdError(f"clips cannot be cropped as the model's were: {error}") from error
 
 
 def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config: ExtractionConfig) -> ClipFaces:

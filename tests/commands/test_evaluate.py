@@ -13,9 +13,8 @@ from tests.browser import look_at
 from tests.painted_faces import paint_faces, redness_model
 from tfdfd.commands.console import run_command
 from tfdfd.commands.evaluate import main
-from tfdfd.commands.scoring import extraction_of
 from tfdfd.data.fingerprint import Fingerprint
-from tfdfd.extraction import extraction_fingerprint
+from tfdfd.extraction import extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.saved_model import LoadedModel
@@ -31,8 +30,8 @@ def test_every_setting_of_the_crops_comes_back_from_the_fingerprint():
     for field in dataclasses.fields(config):
         assert getattr(config, field.name) != getattr(defaults, field.name), f"set {field.name} in this test too"
     made = extraction_fingerprint(config, {"min_face_share": 0.1}, {"num_places": 5})
-    assert extraction_of(made, None) == config
-    assert extraction_of(made, 9) == dataclasses.replace(config, places=9)
+    assert extraction_config_of(made) == config
+    assert extraction_config_of(made, places=9) == dataclasses.replace(config, places=9)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,10 @@ from tfdfd.commands.extracting import WorkerConfig
 from tfdfd.commands.inputs import make_datasets
 from tfdfd.commands.prepare import prepare_store
 from tfdfd.data.manifest import Manifest
-from tfdfd.faces.alignment import ALIGNMENTS
+from tfdfd.extraction import extraction_config_of
 from tfdfd.faces.config import ExtractionConfig
 
 if TYPE_CHECKING:
-    from tfdfd.data.fingerprint import Fingerprint
     from tfdfd.data.store import FaceStore
     from tfdfd.evaluation.scores import ScoredClips
     from tfdfd.serving.saved_model import LoadedModel
@@ -100,7 +99,7 @@ def score_by(
     Raises:
         TfdfdError: if crops were made otherwise than the model's, or cannot be made or scored.
     """
-    extraction = None if manifest.is_faces else extraction_of(model.fingerprint, arguments.places)
+    extraction = None if manifest.is_faces else extraction_config_of(model.fingerprint, places=arguments.places)
     store = prepare_store(
         dataclasses.replace(manifest, table=clips.table),
         arguments.store,
@@ -114,7 +113,7 @@ def score_by(
     )
     if extraction is not None:
         # As the crops there were made, where that is another way than the model's and was accepted.
-        extraction = extraction_of(store.fingerprint, store.num_places)
+        extraction = extraction_config_of(store.fingerprint, places=store.num_places)
     return score_store(model, store, extraction, clips, report, console, batch_size=arguments.batch_size)
 
 
@@ -180,36 +179,3 @@ def _no_places(places: int | None) -> ExtractionConfig:
     if places is not None:
         raise TfdfdError("--places chooses frames of clips, and these are ready-made crops: leave it out")
     return ExtractionConfig()
-
-
-def extraction_of(fingerprint: Fingerprint, places: int | None) -> ExtractionConfig:
-    """Return how to make crops as a model's were made.
-
-    Args:
-        fingerprint: the model's.
-        places: frames chosen of each clip; None for as many as in its training.
-
-    Raises:
-        TfdfdError: if the model does not say with which margin its crops were cut.
-    """
-    made = fingerprint.preprocessing
-    defaults = ExtractionConfig()
-    if not isinstance(made["margin"], int | float):
-        raise TfdfdError(
-            "the model was trained on ready-made crops whose margin was not declared, so clips cannot be cropped "
-            "alike: train it again with --crop-margin"
-        )
-    trained_places = fingerprint.provenance.get("num_places", defaults.places)
-    try:
-        return ExtractionConfig(
-            places=places if places is not None else (trained_places if trained_places > 1 else defaults.places),
-            crop_size=made["crop_size"],
-            margin=made["margin"],
-            min_face_share=made["detector"]["min_face_share"]
-            if isinstance(made["detector"], dict)
-            else defaults.min_face_share,
-            alignment=made["alignment"] if made["alignment"] in ALIGNMENTS else defaults.alignment,
-            detect_every=made.get("detect_every_seconds"),
-        )
-    except ValueError as error:
-        raise TfdfdError(f"clips cannot be cropped as the model's were: {error}") from error

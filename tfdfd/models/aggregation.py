@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 EPSILON = 2.0**-20
@@ -82,10 +81,18 @@ where more than 11 and more than 1 / 2.5 of the faces are above 0.8, their mean;
 are below 0.2, their mean; else the mean of all. It was made for 32 frames: of 17, twelve must be above 0.8."""
 
 
-TRACK_RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "mean": lambda scores, starts: np.add.reduceat(scores, starts) / np.diff(np.append(starts, len(scores))),
-    "max": lambda scores, starts: np.maximum.reduceat(scores, starts),
-    "main": lambda scores, starts: scores[starts],
+def _main(scores: tf.Tensor, clip_rows: tf.Tensor, num_clips: tf.Tensor | int) -> tf.Tensor:
+    num_tracks = tf.size(clip_rows)
+    firsts = tf.math.unsorted_segment_min(tf.range(num_tracks), clip_rows, num_clips)
+    # A clip without a track has no first one.
+    return tf.gather(tf.pad(scores, [[0, 1]]), tf.minimum(firsts, num_tracks))
+
+
+TRACK_RULES: dict[str, Callable[[tf.Tensor, tf.Tensor, tf.Tensor | int], tf.Tensor]] = {
+    "mean": tf.math.unsorted_segment_mean,
+    "max": tf.math.unsorted_segment_max,
+    "main": _main,
 }
-"""Over the tracks of each clip: (scores float32 [n], those of one clip together and its main track first, starts int
-[clips], the first row of each clip) -> score of each clip [clips]. `mean` weighs each person alike."""
+"""Over the tracks of each clip, in a graph or eagerly: (scores float32 [n], clip of each int32 [n], a clip's main track
+before its others, clips in all) -> score of each clip [clips]; what a clip without a track gives is not used. `mean`
+weighs each person alike."""

@@ -1,4 +1,4 @@
-"""From the crops of a track to its score: the network and the scoring rule as one graph."""
+"""From the crops of a person to a score: the network and the scoring rule as one graph."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tfdfd.models.scoring import ScoringRule
 ExplainFaces = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 """(crops uint8 RGB [batch, places, size, size, 3], is_face bool [batch, places]) -> `face_logits` float32
 [batch, places] and `heat_maps` float32 [batch, places, height, width], both 0 where there is no face."""
+
+FACES_AT_ONCE = 64
+"""Faces that the network sees together: a request of many clips takes no more memory than one of a few."""
 
 
 class FaceExplainer:
@@ -30,20 +33,34 @@ class FaceExplainer:
         where = tf.where(is_face)
         faces = tf.gather_nd(crops, where)
         num_faces = tf.shape(faces)[0]
-        # TensorFlow's graph optimiser breaks batch normalisation on a batch of 0: it gets one black crop instead.
-        missing = tf.cast(num_faces == 0, tf.int32)
-        padded = tf.pad(faces, tf.stack([[0, missing], [0, 0], [0, 0], [0, 0]]))
-        logits, maps = self.network(padded, training=False)
+        map_sides = self.network.outputs[1].shape[1:]
+
+        def show_some(start: tf.Tensor, logits: tf.Tensor, maps: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            found, found_maps = self.network(faces[start : start + FACES_AT_ONCE], training=False)
+            found = tf.cast(found, tf.float32)[:, 0]
+            return start + FACES_AT_ONCE, tf.concat([logits, found], 0), tf.concat([maps, found_maps], 0)
+
+        _, logits, maps = tf.while_loop(
+            lambda start, *_: start < num_faces,
+            show_some,
+            (tf.constant(0), tf.zeros([0]), tf.zeros([0, *map_sides])),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None, *map_sides])),
+            parallel_iterations=1,
+        )
         shape = tf.shape(is_face, out_type=tf.int64)
-        map_shape = tf.shape(maps, out_type=tf.int64)[1:]
         return {
-            "face_logits": tf.scatter_nd(where, tf.cast(logits, tf.float32)[:num_faces, 0], shape),
-            "heat_maps": tf.scatter_nd(where, maps[:num_faces], tf.concat([shape, map_shape], 0)),
+            "face_logits": tf.scatter_nd(where, logits, shape),
+            "heat_maps": tf.scatter_nd(where, maps, tf.concat([shape, tf.constant(map_sides, tf.int64)], 0)),
         }
 
 
-class ClipScorer:
-    """Scores tracks of crops; what the SavedModel answers with.
+def logits_of_faces(explain: ExplainFaces, faces: tf.Tensor) -> tf.Tensor:
+    """Return what the network says of faces that stand in no track, uint8 [n, size, size, 3]: float32 [n]."""
+    return explain(faces[None], tf.ones([1, tf.shape(faces)[0]], tf.bool))["face_logits"][0]
+
+
+class TrackScorer:
+    """Scores people by their crops, one a row; what `serving_default` answers with.
 
     Args:
         explain: from crops to logits.
@@ -58,15 +75,20 @@ class ClipScorer:
         """Score a batch of tracks.
 
         Args:
-            crops: uint8 RGB, shape [batch, places, size, size, 3].
-            is_face: bool, shape [batch, places].
+            crops: uint8 RGB [batch, places, size, size, 3].
+            is_face: bool [batch, places].
 
         Returns:
-            `clip_score` float32 [batch] and `face_probabilities` float32 [batch, places], 0 where there is no face.
+            `clip_score` float32 [batch], `face_probabilities` float32 [batch, places], 0 where there is no face, and
+            `num_faces` int32 [batch].
         """
-        logits = self.explain(crops, is_face)["face_logits"]
+        return self.score_logits(self.explain(crops, is_face)["face_logits"], is_face)
+
+    def score_logits(self, logits: tf.Tensor, is_face: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Score tracks by what the network says of their faces, float32 [batch, places]; returns as `__call__`."""
         probabilities = tf.where(is_face, self.rule.face_probabilities(logits), 0.0)
         return {
             "clip_score": self.rule.track_scores(probabilities, is_face),
             "face_probabilities": probabilities,
+            "num_faces": tf.reduce_sum(tf.cast(is_face, tf.int32), -1),
         }

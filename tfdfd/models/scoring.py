@@ -89,15 +89,30 @@ class ScoringRule:
         Returns:
             float32, shape (num_clips,): no_evidence_score for a clip without a track that has a face.
         """
-        has_face = np.asarray(is_face).any(axis=1)
-        tracks = self.track_scores(tf.constant(probabilities, tf.float32), tf.constant(is_face)).numpy()
-        scores = np.full(num_clips, self.no_evidence_score, np.float32)
-        rows = np.asarray(clip_rows)[has_face]
-        if len(rows):
-            order = np.argsort(rows, kind="stable")
-            clips, starts = np.unique(rows[order], return_index=True)
-            scores[clips] = TRACK_RULES[self.over_tracks](tracks[has_face][order], starts)
-        return scores
+        masks = tf.constant(is_face)
+        tracks = self.track_scores(tf.constant(probabilities, tf.float32), masks)
+        return self.over_tracks_of(
+            tracks, tf.reduce_any(masks, -1), tf.constant(clip_rows, tf.int32), num_clips
+        ).numpy()
+
+    def over_tracks_of(
+        self, scores: tf.Tensor, has_face: tf.Tensor, clip_rows: tf.Tensor, num_clips: tf.Tensor | int
+    ) -> tf.Tensor:
+        """Combine the tracks of each clip; runs eagerly and inside a graph.
+
+        Args:
+            scores: float32 [n]: of tracks, as `track_scores` gives them.
+            has_face: bool [n]; a track without one counts for nothing.
+            clip_rows: int32 [n], each in [0, num_clips); a clip's main track comes first among its rows.
+            num_clips: clips in all.
+
+        Returns:
+            float32 [num_clips]: no_evidence_score for a clip without a track that has a face.
+        """
+        rows = tf.boolean_mask(clip_rows, has_face)
+        combined = TRACK_RULES[self.over_tracks](tf.boolean_mask(scores, has_face), rows, num_clips)
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, num_clips)
+        return tf.where(counts > 0, combined, self.no_evidence_score)
 
     def is_fake(self, scores: np.ndarray) -> np.ndarray:
         """Return which clip scores are called fake, bool, same shape; in float32, which scores are."""
