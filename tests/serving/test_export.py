@@ -91,7 +91,7 @@ def test_signature_names_and_types_are_the_contract(model):
     inputs = {name: (spec.dtype, spec.shape.rank) for name, spec in signature.structured_input_signature[1].items()}
     assert inputs == {"crops": (tf.uint8, 5), "is_face": (tf.bool, 2)}
     outputs = {name: (spec.dtype, spec.shape.rank) for name, spec in signature.structured_outputs.items()}
-    assert outputs == {"clip_score": (tf.float32, 1), "face_probabilities": (tf.float32, 2)}
+    assert outputs == {"clip_score": (tf.float32, 1), "face_probabilities": (tf.float32, 2), "num_faces": (tf.int32, 1)}
 
 
 def test_each_export_is_a_new_version_and_leaves_nothing_else(classifier, tmp_path):

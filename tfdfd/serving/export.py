@@ -14,14 +14,15 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.tables import columns
-from tfdfd.models.clip_scorer import ClipScorer, ExplainFaces, FaceExplainer
+from tfdfd.extraction import extraction_config_of
+from tfdfd.models.clip_scorer import ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
+from tfdfd.serving.endpoints import make_endpoints
 
 ASSETS = "assets.extra"
 """TensorFlow's folder for files that travel with a SavedModel and are not loaded by its graph."""
@@ -57,13 +58,8 @@ def export_saved_model(
 ) -> Path:
     """Write `<folder>/<version>/`, one version above those there; a watching server never sees half of it.
 
-    The signature `serving_default` takes `crops` uint8 [batch, places, size, size, 3] and `is_face` bool
-    [batch, places] and returns `clip_score` float32 [batch] and `face_probabilities` float32 [batch, places]; it
-    takes any number of places, of which 17 is what training used by default.
-    The signature `explain` takes the same and returns `face_logits` float32 [batch, places] and `heat_maps` float32
-    [batch, places, height, width], which no rule has touched.
-    The signature `about` takes nothing and returns `scoring_rule` and `fingerprint`, each one JSON string [1], and
-    `network_digest`.
+    Its signatures are those of `tfdfd.serving.signatures`; `frames` and `jpeg_frames` only where the fingerprint says
+    how faces are cropped. They take any number of places, of which 17 is what training used by default.
 
     Args:
         classifier: uint8 crops [n, size, size, 3] -> float32 logits [n, 1].
@@ -114,25 +110,25 @@ def write_version(
     Args:
         explain: from crops to logits.
         rule, fingerprint, clips, crop_size, folder, Returns, Raises: as in `export_saved_model`.
-        card: the model card, JSON-able.
+        card: the model card, JSON-able; gets `signatures_left_out`, why, where frames cannot be cropped.
         holds_weights: the Keras model or loaded SavedModel that `explain` calls, whose variables are saved.
         network_digest: tells the network from any other, whatever rule scores by it.
     """
-    rule_json, fingerprint_json = rule.to_json(), fingerprint.to_json()
-
-    def about() -> dict[str, tf.Tensor]:
-        told = {"scoring_rule": rule_json, "fingerprint": fingerprint_json, "network_digest": network_digest}
-        return {name: tf.constant([text]) for name, text in told.items()}
-
-    inputs = [
-        tf.TensorSpec((None, None, crop_size, crop_size, 3), tf.uint8, name="crops"),
-        tf.TensorSpec((None, None), tf.bool, name="is_face"),
-    ]
+    try:
+        extraction, left_out = extraction_config_of(fingerprint), ""
+    except TfdfdError as error:
+        extraction, left_out = None, str(error)
     archive: Any = keras.export.ExportArchive()
     archive.track(holds_weights)
-    archive.add_endpoint("serving_default", ClipScorer(explain, rule).__call__, input_signature=inputs)
-    archive.add_endpoint("explain", explain.__call__, input_signature=inputs)
-    archive.add_endpoint("about", tf.function(about, input_signature=[]))
+    about = {
+        "scoring_rule": rule.to_json(),
+        "fingerprint": fingerprint.to_json(),
+        "network_digest": network_digest,
+    }
+    for name, (endpoint, specs) in make_endpoints(
+        explain, rule, about, crop_size=crop_size, extraction=extraction
+    ).items():
+        archive.add_endpoint(name, endpoint, input_signature=specs)
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         version = max(versions(folder), default=0) + 1
@@ -141,8 +137,9 @@ def write_version(
         archive.write_out(str(unfinished), verbose=False)
         assets = unfinished / ASSETS
         assets.mkdir()
-        (assets / "fingerprint.json").write_text(fingerprint_json)
-        (assets / "scoring_rule.json").write_text(rule_json + "\n")
+        (assets / "fingerprint.json").write_text(about["fingerprint"])
+        (assets / "scoring_rule.json").write_text(about["scoring_rule"] + "\n")
+        card = {**card, "signatures_left_out": left_out}
         (assets / "model_card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
         clips.to_csv(assets / "clips.csv", index=False)
         os.replace(unfinished, folder / str(version))

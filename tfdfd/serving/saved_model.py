@@ -15,8 +15,10 @@ from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.splits import CALIBRATION, SPLITS, TRAIN
 from tfdfd.data.tables import columns, rows_where, values
+from tfdfd.extraction import extraction_config_of
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.export import ASSETS, newest_version, write_version
+from tfdfd.serving.signatures import ABOUT, CROPS, EXPLAIN, SIGNATURES
 
 RECORDED = ("clip_id", "original", "donor", "folder", "split")
 """What a SavedModel records of each clip that it was made with."""
@@ -41,13 +43,18 @@ class LoadedModel:
         except (OSError, ValueError, IndexError, tf.errors.OpError) as error:  # IndexError: its weights are cut off
             raise TfdfdError(f"{self.folder} does not load as a SavedModel: {error}") from error
         signatures = self._loaded.signatures
-        if missing := {"serving_default", "explain", "about"} - set(signatures):
+        if missing := {name for name, signature in SIGNATURES.items() if signature.in_every_export} - set(signatures):
             raise TfdfdError(
                 f"{self.folder} has no signature {sorted(missing)} (it has {sorted(signatures)}): it was not exported "
                 "by tfdfd, or by an older version; train and export it again"
             )
-        self._score, self._explain = signatures["serving_default"], signatures["explain"]
-        about = {name: value.numpy()[0].decode() for name, value in signatures["about"]().items()}
+        self._score, self._explain = signatures[CROPS], signatures[EXPLAIN]
+        try:
+            about = {
+                name: value.numpy()[0].decode() for name, value in signatures[ABOUT](ask=tf.constant([""])).items()
+            }
+        except TypeError as error:  # it took no input before a server could join requests for it
+            raise TfdfdError(f"{self.folder} was exported by an older version of tfdfd: export it again") from error
         try:
             self.rule = ScoringRule.from_json(about["scoring_rule"])
             fingerprint = json.loads(about["fingerprint"])
@@ -59,6 +66,11 @@ class LoadedModel:
                 f"{self.folder} does not say how its crops were made and scored ({type(error).__name__}: {error}): "
                 "export it again"
             ) from error
+        try:
+            self.extraction = extraction_config_of(self.fingerprint)
+            """How clips are cropped for it; None where its crops were ready-made and nobody said how."""
+        except TfdfdError:
+            self.extraction = None
         shape = self._score.structured_input_signature[1]["crops"].shape
         self.crop_size = int(shape[2])
         # Damage is found before any work.
