@@ -1,0 +1,236 @@
+"""A client of TensorFlow Serving: a video path in, a scored clip out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from tfdfd.clip import Clip, ClipError, TfdfdError
+from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.extraction import Detector, FrameSource, extraction_config_of, extraction_fingerprint
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.scored_clip import ScoredClip
+from tfdfd.serving.remote_faces import ClipRequest, Faces, FacesHere, FacesThere
+from tfdfd.serving.remote_model import RemoteModel, Transport, ask_about, check_outputs, require_expected
+from tfdfd.serving.remote_target import (
+    DEADLINE_SECONDS,
+    FACES,
+    GRPC,
+    IN_FLIGHT,
+    JPEG,
+    LOCAL,
+    MOST_IN_FLIGHT,
+    PIXELS,
+    RAW,
+    SERVER,
+    Target,
+)
+
+_MOST_ROWS = 8
+"""People a request: eight raw rows of 17 crops of 200 px are 16 MB, and few servers batch fewer."""
+
+
+class ScoringClient:
+    """Scores clips by a model that TensorFlow Serving serves.
+
+    Clips are decoded here, in order, one ahead; many of their requests are under way at once, over one gRPC channel or
+    one pool of HTTP connections, which are kept. Use it as a context manager: entering asks the server what it serves.
+
+    A clip that cannot be read has the status failed; a server that cannot be used raises, whatever clip it was about.
+    A clip is scored as one whole, however long; `tfdfd.serving.local_scorer` cuts long ones into windows.
+
+    Args:
+        address: HOST:PORT; TensorFlow Serving's ports are 8500 for gRPC and 8501 for REST.
+        model_name: as in the server's configuration.
+        frame_source: reads clips.
+        make_detector: makes what finds faces, as the model's crops need it; only for faces="local".
+        transport: `grpc` or `rest`.
+        version: of the model; None for the newest that is available when the client is entered.
+        label: of a version, such as `stable`; only where version is None.
+        faces: `local`: they are found here and crops are sent, one row a person, scored by the rule that the server
+            gives; `server`: frames are sent.
+        pixels: how they travel: `raw` (the default for crops: exact, 2 MB a person of 17 crops of 200 px) or `jpeg`
+            (the default for frames, of which raw ones are 15 to 100 times larger).
+        deadline_seconds: for one request, all tries together.
+        tries: times that a request is tried in all where the server is busy or the connection breaks.
+        max_in_flight: clips whose requests are under way at once in `score_all`, at most; so many clips' crops or JPEGs
+            are in memory, and the frames of two.
+        expected_fingerprint: how the crops must have been made that the model was trained on.
+        expected_digest: the network's digest that the model must have.
+        accept_mismatch: with faces="local", go on although clips are cropped otherwise here than for the model.
+        keep_crops: whether the scored tracks hold their crops; only for faces="local".
+
+    Raises:
+        TfdfdError: if an option is not allowed, or does not go with another.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model_name: str,
+        *,
+        frame_source: FrameSource,
+        make_detector: Callable[[ExtractionConfig], Detector] | None = None,
+        transport: str = GRPC,
+        version: int | None = None,
+        label: str | None = None,
+        faces: str = LOCAL,
+        pixels: str | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        tries: int = 4,
+        max_in_flight: int = IN_FLIGHT,
+        expected_fingerprint: Fingerprint | None = None,
+        expected_digest: str | None = None,
+        accept_mismatch: bool = False,
+        keep_crops: bool = False,
+    ) -> None:
+        self.target = Target(address, model_name, transport, version, label)
+        if faces not in FACES:
+            raise TfdfdError(f"faces must be one of {list(FACES)}, got {faces!r}")
+        if pixels not in (None, *PIXELS):
+            raise TfdfdError(f"pixels must be one of {list(PIXELS)}, got {pixels!r}")
+        if not 0 < deadline_seconds <= 3600:
+            raise TfdfdError(f"the deadline must be above 0 and at most 3600 seconds, got {deadline_seconds}")
+        if not 1 <= max_in_flight <= MOST_IN_FLIGHT:
+            raise TfdfdError(f"clips in flight must be 1 to {MOST_IN_FLIGHT}, got {max_in_flight}")
+        if (make_detector is not None) != (faces == LOCAL):
+            raise TfdfdError("a detector finds faces on this machine, so it goes with faces='local' and with no other")
+        if faces == SERVER and (accept_mismatch or keep_crops):
+            raise TfdfdError(
+                "crops are made by the server: none can be kept here, or be accepted though made otherwise"
+            )
+        self._frame_source, self._make_detector, self._faces = frame_source, make_detector, faces
+        self._pixels = pixels or (RAW if faces == LOCAL else JPEG)
+        self._deadline_seconds, self._max_in_flight = deadline_seconds, max_in_flight
+        self._expected_fingerprint, self._expected_digest = expected_fingerprint, expected_digest
+        self._accept_mismatch, self._keep_crops = accept_mismatch, keep_crops
+        self.warning = ""
+        """What was accepted all the same, known once the server was asked; mostly empty."""
+        self._transport = _open(self.target, tries)
+        self._connected: tuple[RemoteModel, Faces] | None = None
+        self._connecting = Lock()
+
+    def __enter__(self) -> ScoringClient:
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
+    @property
+    def model(self) -> RemoteModel:
+        """What the server says of its model."""
+        return self._connect()[0]
+
+    def score(self, path: Path) -> ScoredClip:
+        """Score one clip.
+
+        Raises:
+            ServerError: if the server cannot be used.
+        """
+        _, faces = self._connect()
+        began = time.monotonic()
+        try:
+            frames = self._frame_source.read(path, faces.plan)
+        except ClipError as error:
+            frames = error
+        return self._ask(faces.request(path, frames), began)
+
+    def score_all(self, paths: Iterable[Path]) -> Iterator[ScoredClip]:
+        """Score clips in order, each as soon as it and those before it are done.
+
+        Raises:
+            ServerError: if the server cannot be used, at the first clip that shows it.
+        """
+        _, faces = self._connect()
+        began: deque[float] = deque()
+
+        def clips() -> Iterator[Clip]:
+            for path in paths:
+                began.append(time.monotonic())  # a source asks for a clip when it begins to read it
+                yield Clip(str(path), path)
+
+        waiting: deque[Future[ScoredClip]] = deque()
+        pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="in-flight")
+        try:
+            for clip, frames in self._frame_source.iterate(clips(), faces.plan):
+                request = faces.request(clip.path, frames)
+                del frames  # else these pixels stay while the next clip is waited for
+                waiting.append(pool.submit(self._ask, request, began.popleft()))
+                del request
+                while waiting and (len(waiting) >= self._max_in_flight or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, request: ClipRequest | ScoredClip, began: float) -> ScoredClip:
+        if isinstance(request, ClipRequest):
+            target = self.model.target
+            num_rows = len(next(iter(request.inputs.values())))
+            parts = []
+            for first in range(0, num_rows, _MOST_ROWS):
+                rows = {name: value[first : first + _MOST_ROWS] for name, value in request.inputs.items()}
+                answer = self._transport.predict(
+                    target, request.signature, rows, deadline_seconds=self._deadline_seconds
+                )
+                batch = min(_MOST_ROWS, num_rows - first)
+                parts.append(check_outputs(answer, request.signature, batch, target))
+            scored = request.scored({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        else:
+            scored = request
+        return replace(scored, took_seconds=time.monotonic() - began)
+
+    def _connect(self) -> tuple[RemoteModel, Faces]:
+        with self._connecting:
+            if self._connected is None:
+                model = ask_about(self._transport, self.target, deadline_seconds=self._deadline_seconds)
+                require_expected(model, fingerprint=self._expected_fingerprint, digest=self._expected_digest)
+                self._connected = model, self._make_faces(model)
+            return self._connected
+
+    def _make_faces(self, model: RemoteModel) -> Faces:
+        config = extraction_config_of(model.fingerprint)
+        if self._make_detector is None:
+            if config.detect_every is not None:
+                self.warning = (
+                    f"faces were looked for every {config.detect_every:g} seconds of the clips that the model was "
+                    "trained on; the server looks in the frames that it is sent, those of the places"
+                )
+            return FacesThere(model, config, pixels=self._pixels)
+        detector = self._make_detector(config)
+        self.warning = require_same_preprocessing(
+            model.fingerprint,
+            extraction_fingerprint(config, detector.settings, {}),
+            expected_name=f"the {model.target}",
+            found_name="this machine",
+            accept=self._accept_mismatch,
+        )
+        return FacesHere(model, detector, config, pixels=self._pixels, keep_crops=self._keep_crops)
+
+
+def _open(target: Target, tries: int) -> Transport:
+    """Return what speaks to the server; gRPC loads TensorFlow, REST does not."""
+    if target.transport == GRPC:
+        from tfdfd.serving.grpc_transport import GrpcTransport
+
+        return GrpcTransport(target, tries=tries)
+    from tfdfd.serving.rest_transport import RestTransport
+
+    return RestTransport(target, tries=tries)
