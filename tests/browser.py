@@ -34,14 +34,32 @@ class Browser:
             theme: `light` or `dark`.
             media: `screen` or `print`.
         """
-        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self._tell(
-            "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": theme}]
-        )
+        self.resize(width, theme=theme, media=media)
         self.driver.get(path.absolute().as_uri())
         self.run("for (const picture of document.images) picture.loading = 'eager';")
         self.driver.execute_async_script(
             "Promise.all([...document.images].map((picture) => picture.decode().catch(() => 0))).then(arguments[0]);"
+        )
+
+    def visit(self, address: str, *, width: int, theme: str = "light") -> None:
+        """Open a page that a server has, as `open` does a file; what it loads after that is not waited for."""
+        self.resize(width, theme=theme)
+        self.driver.get(address)
+
+    def resize(self, width: int, *, theme: str = "light", media: str = "screen") -> None:
+        """Look at pages, that which is open too, as `open` says."""
+        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        self._tell(
+            "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": theme}]
+        )
+
+    def wait_for(self, selector: str, *, seconds: float = 60) -> Any:
+        """Return the element that a CSS selector finds, as soon as there is one."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        message = f"nothing on the page is {selector}"
+        return WebDriverWait(self.driver, seconds, 0.05).until(
+            lambda driver: (driver.find_elements("css selector", selector) or [None])[0], message
         )
 
     def run(self, script: str, *arguments: Any) -> Any:

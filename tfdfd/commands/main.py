@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "train": ("tfdfd.commands.train", "train and export a SavedModel (as run_train.py)"),
     "eval": ("tfdfd.commands.evaluate", "say how good a SavedModel is (as run_eval.py)"),
     "score": ("tfdfd.commands.score", "score video files with a SavedModel"),
+    "app": ("tfdfd.commands.app", "a page on this machine: drop a clip, see its verdict, faces and heat maps"),
     "doctor": ("tfdfd.commands.doctor", "what this machine can do, and how to mend what is missing"),
 }
 

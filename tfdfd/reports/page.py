@@ -49,6 +49,16 @@ def write_page(path: Path, template: str, **values: Any) -> int:
     return size
 
 
+def fill(template: str, **values: Any) -> str:
+    """Fill a template that is part of a page, and return it; all text is escaped.
+
+    Args:
+        template: a file in `tfdfd/reports/templates`.
+        values: what the template names; one that it lacks is an error.
+    """
+    return _environment().get_template(template).render(**values)
+
+
 def picture_uri(rgb: np.ndarray) -> str:
     """Return a picture as the `data:` address of a JPEG.
 
