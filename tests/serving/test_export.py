@@ -101,7 +101,7 @@ def test_each_export_is_a_new_version_and_leaves_nothing_else(classifier, tmp_pa
     assert versions(tmp_path) == [1, 2]
     assert newest_version(tmp_path) == second
     assert newest_version(first) == first
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "serving"]
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):

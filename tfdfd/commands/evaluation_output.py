@@ -103,6 +103,7 @@ def save_rules(scores: Sequence[ModelScores], result: EvaluationResult, console:
             model.choice.rule,
             reason | ({} if calibrated is None else {"calibrated": calibrated.to_json()}),
             fitted_on=one.calibration.clips,
+            say=console.print,
         )
         console.print(f"saved {folder}: the network of {one.name}, rule {model.choice.rule.to_json()}")
 

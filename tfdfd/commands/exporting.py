@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,10 @@ def export_best(
     config: TrainConfig,
     output: Path,
     manifest: Manifest,
+    *,
+    say: Callable[[str], None],
 ) -> Path:
-    """Export the best checkpoint of a run and return the folder of the new version."""
+    """Export the best checkpoint of a run and return the folder of the new version; `say` is told of doubts."""
     from tfdfd.models.face_classifier import build_face_classifier
     from tfdfd.serving.export import ModelCard, export_saved_model
 
@@ -78,4 +81,6 @@ def export_best(
         figures={name: float(value) for name, value in result.best_figures.items()},
         training=dataclasses.asdict(config),
     )
-    return export_saved_model(classifier, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output)
+    return export_saved_model(
+        classifier, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output, say=say
+    )

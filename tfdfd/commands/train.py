@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     exported = already_exported(run_folder, result, output)
     if exported is None:
         console.print(f"exporting epoch {result.best_epoch} to {output}")
-        exported = export_best(result, rule, fingerprint, split, config, output, manifest)
+        exported = export_best(result, rule, fingerprint, split, config, output, manifest, say=console.print)
         record_export(run_folder, result, exported)
         console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold")
     else:

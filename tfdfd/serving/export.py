@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,10 @@ from tfdfd.data.tables import columns
 from tfdfd.extraction import extraction_config_of
 from tfdfd.models.clip_scorer import ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
+from tfdfd.serving.bundle import write_assets, write_bundle
 from tfdfd.serving.endpoints import make_endpoints
+
+_log = logging.getLogger(__name__)
 
 ASSETS = "assets.extra"
 """TensorFlow's folder for files that travel with a SavedModel and are not loaded by its graph."""
@@ -55,6 +60,7 @@ def export_saved_model(
     *,
     crop_size: int,
     folder: Path,
+    say: Callable[[str], None] = _log.warning,
 ) -> Path:
     """Write `<folder>/<version>/`, one version above those there; a watching server never sees half of it.
 
@@ -69,7 +75,8 @@ def export_saved_model(
         clips: table of the clips with `clip_id`, `original`, `donor`, `folder`, `split`, by which evaluation knows what
             the model was trained on.
         crop_size: side of a crop in pixels.
-        folder: `saved_models/<name>`.
+        folder: `saved_models/<name>`; its `serving/` gets what a server is started with.
+        say: told what a person should know, e.g. of a file of `serving/` that somebody has changed.
 
     Returns:
         The folder of the new version.
@@ -86,10 +93,10 @@ def export_saved_model(
         fingerprint,
         dataclasses.asdict(card),
         columns(clips, ("clip_id", "original", "donor", "folder", "split")),
-        holds_weights=classifier,
         network_digest=digest.hexdigest(),
         crop_size=crop_size,
         folder=folder,
+        say=say,
     )
 
 
@@ -100,26 +107,32 @@ def write_version(
     card: dict[str, Any],
     clips: pd.DataFrame,
     *,
-    holds_weights: Any,
     network_digest: str,
     crop_size: int,
     folder: Path,
+    say: Callable[[str], None] = _log.warning,
 ) -> Path:
     """Write a version of a model from what shows faces to its network.
 
     Args:
         explain: from crops to logits.
-        rule, fingerprint, clips, crop_size, folder, Returns, Raises: as in `export_saved_model`.
+        rule, fingerprint, clips, crop_size, folder, say, Returns, Raises: as in `export_saved_model`.
         card: the model card, JSON-able; gets `signatures_left_out`, why, where frames cannot be cropped.
-        holds_weights: the Keras model or loaded SavedModel that `explain` calls, whose variables are saved.
         network_digest: tells the network from any other, whatever rule scores by it.
     """
     try:
         extraction, left_out = extraction_config_of(fingerprint), ""
     except TfdfdError as error:
         extraction, left_out = None, str(error)
+        say(f"the signatures that take frames are left out: {left_out}")
+    served: Any = {
+        "model_name": folder.resolve().name,
+        "crop_size": crop_size,
+        "places": extraction.places if extraction else int(fingerprint.provenance.get("num_places", 1)),
+        "has_frames": extraction is not None,
+    }
+    # The archive keeps the variables that its endpoints use; one that is told of the model too saves them twice.
     archive: Any = keras.export.ExportArchive()
-    archive.track(holds_weights)
     about = {
         "scoring_rule": rule.to_json(),
         "fingerprint": fingerprint.to_json(),
@@ -142,6 +155,10 @@ def write_version(
         card = {**card, "signatures_left_out": left_out}
         (assets / "model_card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
         clips.to_csv(assets / "clips.csv", index=False)
+        write_assets(assets, **served)
+        # The bundle first: who watches for a version finds what it is served with.
+        for note in write_bundle(folder, **served):
+            say(note)
         os.replace(unfinished, folder / str(version))
     return folder / str(version)
 

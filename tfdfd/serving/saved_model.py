@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from tfdfd.extraction import extraction_config_of
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.export import ASSETS, newest_version, write_version
 from tfdfd.serving.signatures import ABOUT, CROPS, EXPLAIN, SIGNATURES
+
+_log = logging.getLogger(__name__)
 
 RECORDED = ("clip_id", "original", "donor", "folder", "split")
 """What a SavedModel records of each clip that it was made with."""
@@ -103,13 +107,21 @@ class LoadedModel:
         outputs = self._explain(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
         return outputs["face_logits"].numpy(), outputs["heat_maps"].numpy()
 
-    def save_with_rule(self, rule: ScoringRule, reason: dict[str, Any], *, fitted_on: pd.DataFrame) -> Path:
+    def save_with_rule(
+        self,
+        rule: ScoringRule,
+        reason: dict[str, Any],
+        *,
+        fitted_on: pd.DataFrame,
+        say: Callable[[str], None] = _log.warning,
+    ) -> Path:
         """Write a new version beside this one: the same network, scored by another rule.
 
         Args:
             rule: of the new version.
             reason: how the rule was chosen, JSON-able; goes into the model card as `scoring_rule`.
             fitted_on: rows of a manifest that it was fitted on, maybe none: the new version is not judged by them.
+            say: told what a person should know of the export.
 
         Returns:
             The folder of the new version.
@@ -127,10 +139,10 @@ class LoadedModel:
             self.fingerprint,
             {**self.card(), "scoring_rule": {**reason, "network_of_version": self.folder.name}},
             self._clips_with(fitted_on),
-            holds_weights=self._loaded,
             network_digest=self.network_digest,
             crop_size=self.crop_size,
             folder=self.folder.parent,
+            say=say,
         )
 
     def _clips_with(self, fitted_on: pd.DataFrame) -> pd.DataFrame:
