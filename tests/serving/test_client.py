@@ -1,0 +1,207 @@
+"""A path in, a score out, by a server: over gRPC and REST, with faces found here or there, as the Python path gives."""
+
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.run_commands import ROOT, environment
+from tests.serving.loopback_server import LoopbackServer, RealServer, SavedModelSignatures
+from tests.serving.signature_requests import CONFIG, NUM_FRAMES, export_small, jpeg, make_clip
+from tfdfd.clip import Clip, ClipFrames
+from tfdfd.data.frame_source import PyAvFrameSource
+from tfdfd.data.strips import decode_strip, encode_strip
+from tfdfd.extraction import extract_clip, faces_of_frames
+from tfdfd.faces.mtcnn import MTCNN
+from tfdfd.scored_clip import FAILED, NO_FACE, OK
+from tfdfd.serving.client import ScoringClient
+from tfdfd.serving.saved_model import LoadedModel
+
+TRANSPORTS = ("grpc", "rest")
+PEOPLE = {"one.mp4": 1, "two.mp4": 2, "none.mp4": 0}
+NAME = "small"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return LoadedModel(export_small(tmp_path_factory.mktemp("models") / NAME))
+
+
+@pytest.fixture(scope="module", params=["loopback", "tensorflow_model_server"])
+def server(request, model):
+    if request.param == "loopback":
+        running = LoopbackServer({NAME: {1: SavedModelSignatures(model.folder)}})
+    else:
+        running = RealServer({NAME: model.folder.parent})
+    with running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Clips of one, two and no people, and a file that is none."""
+    folder = tmp_path_factory.mktemp("clips")
+    for seed, (name, people) in enumerate(PEOPLE.items()):
+        write_frames(folder / name, make_clip(seed, people=people))
+    (folder / "broken.mp4").write_bytes(b"no video")
+    return [folder / name for name in (*PEOPLE, "broken.mp4")]
+
+
+def write_frames(path: Path, frames: np.ndarray) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "12", "preset": "veryfast", "threads": "1"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return MTCNN(min_face_share=CONFIG.min_face_share)
+
+
+@pytest.fixture(scope="module")
+def extracted(paths, detector):
+    return [extract_clip(Clip(str(path), path), PyAvFrameSource(), detector, CONFIG) for path in paths]
+
+
+def scores_in_python(model, extracted, *, through=lambda crops: crops):
+    """Return the score of each clip that has a face."""
+    scores = []
+    for faces in extracted:
+        if faces.status == OK:
+            is_face = np.stack([track.is_face for track in faces.tracks])
+            _, probabilities = model.score(np.stack([through(crops) for crops in faces.crops]), is_face)
+            scores.append(float(model.rule.clip_scores(probabilities, is_face, np.zeros(len(is_face), int), 1)[0]))
+    return scores
+
+
+def client_of(server, transport, detector=None, **options):
+    return ScoringClient(
+        server.addresses[transport],
+        NAME,
+        transport=transport,
+        frame_source=PyAvFrameSource(),
+        make_detector=None if detector is None else lambda config: detector,
+        faces="server" if detector is None else "local",
+        **options,
+    )
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_with_faces_found_here_it_gives_the_scores_of_the_python_path(
+    server, transport, model, detector, extracted, paths
+):
+    with client_of(server, transport, detector, keep_crops=True) as client:
+        scored = list(client.score_all(paths))
+        alone = client.score(paths[1])
+    assert [clip.path for clip in scored] == list(map(str, paths))
+    assert [clip.status for clip in scored] == [OK, OK, NO_FACE, FAILED]
+    found = [clip.clip_score for clip in scored[:2]]
+    np.testing.assert_allclose(found, scores_in_python(model, extracted), atol=1e-5)
+    assert abs(alone.clip_score - found[1]) < 1e-6
+    assert [clip.is_fake for clip in scored] == [*(score >= model.rule.threshold for score in found), None, None]
+    (window,) = scored[1].windows
+    assert (window.start_seconds, window.end_seconds) == (0.0, pytest.approx(NUM_FRAMES / 10))
+    for track, expected, crops in zip(window.tracks, extracted[1].tracks, extracted[1].crops, strict=True):
+        np.testing.assert_array_equal(track.is_face, expected.is_face)
+        np.testing.assert_array_equal(track.boxes_xyxy, expected.boxes_xyxy)
+        np.testing.assert_array_equal(track.crops, crops)
+        np.testing.assert_allclose(track.seconds, np.arange(NUM_FRAMES) / 10, atol=1e-6)
+        assert abs(track.score - float(track.face_probabilities[track.is_face].mean())) < 1e-5
+    assert scored[2].reason == f"no face found in {NUM_FRAMES} frames of 240 x 150"
+    assert "broken.mp4" in scored[3].reason
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_jpeg_crops_give_the_scores_of_the_stored_strips(server, transport, model, detector, extracted, paths):
+    def through_a_strip(crops):
+        return decode_strip(encode_strip(crops), num_places=len(crops))
+
+    with client_of(server, transport, detector, pixels="jpeg") as client:
+        found = [clip.clip_score for clip in client.score_all(paths[:2])]
+    np.testing.assert_allclose(found, scores_in_python(model, extracted, through=through_a_strip), atol=1e-5)
+    assert found != pytest.approx(scores_in_python(model, extracted), abs=1e-7)
+
+
+def as_jpeg(frames: ClipFrames) -> ClipFrames:
+    """Return frames as they come out of a JPEG."""
+    pictures = []
+    for frame in frames.frames:
+        with Image.open(io.BytesIO(jpeg(frame))) as picture:
+            pictures.append(np.asarray(picture))
+    return replace(frames, frames=np.stack(pictures))
+
+
+@pytest.mark.parametrize(("transport", "pixels"), [("grpc", "raw"), ("rest", "jpeg")])
+def test_with_faces_found_by_the_server_it_gives_them_too(server, transport, pixels, model, detector, extracted, paths):
+    # The first clips of all: one at a time, for each would set up the graph anew.
+    with client_of(server, transport, pixels=pixels, max_in_flight=1) as client:
+        scored = list(client.score_all(paths))
+    assert [clip.status for clip in scored] == [OK, OK, NO_FACE, FAILED]
+    if pixels == "jpeg":
+        extracted = [faces_of_frames(faces.clip_id, as_jpeg(faces.frames), detector, CONFIG) for faces in extracted[:2]]
+    expected = scores_in_python(model, extracted)
+    np.testing.assert_allclose([clip.clip_score for clip in scored[:2]], expected, atol=1e-5)
+    tracks = scored[1].windows[0].tracks
+    assert len(tracks) == 2
+    for track, found_here in zip(tracks, extracted[1].tracks, strict=True):
+        np.testing.assert_array_equal(track.is_face, found_here.is_face)
+        np.testing.assert_allclose(track.boxes_xyxy, found_here.boxes_xyxy, atol=0.01)
+    assert scored[2].reason == f"no face found in {NUM_FRAMES} frames of 240 x 150"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_server_s_model_says_what_it_is(server, transport, model):
+    with client_of(
+        server,
+        transport,
+        expected_digest=model.network_digest,
+        expected_fingerprint=model.fingerprint,
+    ) as client:
+        assert client.model.rule == model.rule
+        assert client.model.fingerprint == model.fingerprint
+        assert client.model.network_digest == model.network_digest
+        assert client.model.target.version == 1
+
+
+def test_over_rest_and_with_faces_found_by_the_server_tensorflow_is_not_loaded(server, paths):
+    script = f"""
+import sys
+from pathlib import Path
+from tfdfd.data.frame_source import PyAvFrameSource
+from tfdfd.serving.client import ScoringClient
+with ScoringClient(
+    "{server.addresses["rest"]}", "{NAME}", transport="rest", faces="server", frame_source=PyAvFrameSource()
+) as client:
+    scored = client.score(Path({str(paths[0])!r}))
+print(scored.status, scored.is_fake is not None, "tensorflow" in sys.modules, "grpc" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.split() == ["ok", "True", "False", "False"], done.stderr
+
+
+@pytest.mark.clips
+def test_a_real_clip_scores_as_in_python(server, model, detector, test_data):
+    path = sorted((test_data / "clips").rglob("*.mp4"))[0]
+    faces = extract_clip(Clip(str(path), path), PyAvFrameSource(), detector, CONFIG)
+    with client_of(server, "grpc", detector) as client:
+        scored = client.score(path)
+    assert scored.status == OK, "this clip has no face: choose another"
+    np.testing.assert_allclose([scored.clip_score], scores_in_python(model, [faces]), atol=1e-5)
