@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 OK, PARTIAL, NO_FACE, FAILED = "ok", "partial", "no_face", "failed"
 SCORE_STATUSES = (OK, PARTIAL, NO_FACE, FAILED)
-"""`partial`: scored, but by fewer frames than asked for, since the time was up."""
+"""`partial`: scored, but by less than asked for: the time was up, or windows of it could not be read."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ScoredTrack:
     score: float
     """Of this person, in [0, 1]."""
     seconds: np.ndarray
-    """float64, shape (n,): when each frame is shown that was looked at."""
+    """float64, shape (n,), ascending: when each frame is shown that was looked at, from the clip's first frame on."""
     is_face: np.ndarray
     """bool, shape (n,)."""
     boxes_xyxy: np.ndarray
@@ -78,6 +78,14 @@ class ScoredClip:
             raise ValueError(f"{self.path}: status {self.status} with score {self.clip_score}")
         if (self.status != OK) != bool(self.reason):
             raise ValueError(f"{self.path}: a reason belongs to every status but ok, got {self.reason!r}")
+
+    def without_crops(self) -> ScoredClip:
+        """Return the clip without the crops of its tracks, which are most of its memory."""
+        windows = tuple(
+            replace(window, tracks=tuple(replace(track, crops=None) for track in window.tracks))
+            for window in self.windows
+        )
+        return replace(self, windows=windows)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values: times in seconds, boxes in pixels as [x1, y1, x2, y2]."""

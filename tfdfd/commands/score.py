@@ -4,73 +4,126 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from rich.console import Console
 
-from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
-from tfdfd.commands.console import import_tensorflow, make_console, print_table
-from tfdfd.commands.inputs import has_gpu, make_frame_source, newest_model, provenance
-from tfdfd.commands.scoring import extraction_of
+from tfdfd.clip import TfdfdError
+from tfdfd.commands.console import WorkProgress, make_console, print_table
+from tfdfd.scored_clip import OK, PARTIAL, ScoredClip
+
+if TYPE_CHECKING:
+    from tfdfd.commands.clip_pictures import PictureWriter
+    from tfdfd.models.scoring import ScoringRule
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd score`; the exit status is 1 if no clip could be scored."""
-    parser = argparse.ArgumentParser(prog="tfdfd score", description=__doc__)
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files")
-    parser.add_argument("--model", metavar="DIR", help="saved_models/NAME or one of its versions (default: the newest)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a clip instead of a table")
-    parser.add_argument("--accept-mismatch", action="store_true", help="go on although crops were made otherwise")
-    arguments = parser.parse_args(argv)
-    folder = Path(arguments.model) if arguments.model else newest_model(Path("saved_models"))
-    paths = [Path(video) for video in arguments.videos]
-    if folders := [str(path) for path in paths if path.is_dir()]:
-        raise TfdfdError(f"tfdfd score takes video files, these are folders: {', '.join(folders)}; try DIR/*.mp4")
-
-    import_tensorflow()
-    from tfdfd.data.fingerprint import require_same_preprocessing
-    from tfdfd.extraction import extract_clip, extraction_fingerprint
-    from tfdfd.faces.mtcnn import MTCNN
-    from tfdfd.serving.saved_model import LoadedModel
+    arguments = _parser().parse_args(argv)
+    limit = arguments.time_limit
+    if limit is not None and not (limit > 0 and math.isfinite(limit)):
+        raise TfdfdError(f"--time-limit must be above 0 seconds, got {limit:g}")
+    # After the parsing, for a quick --help.
+    from tfdfd.commands.clip_pictures import PictureWriter
+    from tfdfd.data.video_paths import find_videos
 
     console = make_console(stderr=arguments.json)
-    model = LoadedModel(folder)
-    config = extraction_of(model.fingerprint, None)
-    detector = MTCNN(min_face_share=config.min_face_share)
-    warning = require_same_preprocessing(
-        model.fingerprint,
-        extraction_fingerprint(config, detector.settings, provenance(Path())),
-        expected_name="the model",
-        found_name="this run",
-        accept=arguments.accept_mismatch,
-    )
-    if warning:
-        console.print(f"accepted: {warning}", style="yellow")
-    frame_source = make_frame_source(console, gpu=has_gpu())
-    rows = []
-    for path in paths:
-        faces = extract_clip(Clip(str(path), path), frame_source, detector, config)
-        score = _score(faces, model)
-        if arguments.json:
-            print(json.dumps({"path": str(path), "clip_score": score, "status": faces.status, "reason": faces.reason}))
-        rows.append([str(path), "-" if score is None else score, _verdict(score, model), faces.status, faces.reason])
+    paths = find_videos(arguments.videos)
+    pictures = PictureWriter.for_clips(paths, annotate=arguments.annotate, plot=arguments.plot)
+    with ExitStack() as stack:
+        title, rule, clips = _scores(arguments, paths, console, stack)
+        done = list(_as_they_come(clips, len(paths), pictures, rule, console, as_json=arguments.json))
     if not arguments.json:
-        print_table(console, f"Scores by {model.folder}", ["clip", "score", "verdict", "status", "reason"], rows)
-    return 0 if any(row[3] == OK for row in rows) else 1
+        _print_scores(console, title, done)
+    return 0 if any(clip.status in (OK, PARTIAL) for clip in done) else 1
 
 
-def _score(faces: ClipFaces, model) -> float | None:
-    """Return the clip score; None, not the no-evidence score, for a clip without a face: here a person reads it."""
-    if faces.status != OK:
-        return None
-    is_face = np.stack([track.is_face for track in faces.tracks])
-    _, probabilities = model.score(np.stack(faces.crops), is_face)
-    rows = np.zeros(len(is_face), np.int64)
-    return float(model.rule.clip_scores(probabilities, is_face, rows, 1)[0])
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tfdfd score", description=__doc__)
+    parser.add_argument(
+        "videos", nargs="+", metavar="VIDEO", help="video files, folders of them, or patterns such as 'clips/**/*.mp4'"
+    )
+    parser.add_argument("--model", metavar="DIR", help="saved_models/NAME or one of its versions (default: the newest)")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a clip, as soon as it is done, instead of a table"
+    )
+    parser.add_argument("--accept-mismatch", action="store_true", help="go on although crops were made otherwise")
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="most time for one clip: fewer frames are looked at where more take longer, and the clip is `partial`",
+    )
+    parser.add_argument(
+        "--annotate",
+        metavar="OUT.mp4",
+        help="write the clip with boxes and scores drawn on it; of several clips, a folder for them",
+    )
+    parser.add_argument(
+        "--plot", metavar="OUT.png", help="draw the score over time with the faces; of several clips, a folder"
+    )
+    return parser
 
 
-def _verdict(score: float | None, model) -> str:
-    if score is None:
+def _scores(
+    arguments: argparse.Namespace, paths: list[Path], console: Console, stack: ExitStack
+) -> tuple[str, ScoringRule, Iterator[ScoredClip]]:
+    """Return what scores the clips, in words; their rule; and the clips as they are scored."""
+    from tfdfd.commands.local_scoring import make_local_scorer
+
+    scorer = make_local_scorer(
+        Path(arguments.model) if arguments.model else None,
+        console,
+        accept_mismatch=arguments.accept_mismatch,
+        time_limit_seconds=arguments.time_limit,
+        keep_crops=bool(arguments.plot),
+    )
+    return f"Scores by {scorer.model.folder}", scorer.model.rule, scorer.score_all(paths)
+
+
+def _as_they_come(
+    clips: Iterator[ScoredClip],
+    num_clips: int,
+    pictures: PictureWriter,
+    rule: ScoringRule,
+    console: Console,
+    *,
+    as_json: bool,
+) -> Iterator[ScoredClip]:
+    """Print and draw each clip as soon as it is scored, and hand it on without its crops."""
+    with WorkProgress(console, "scoring", "clips", num_clips) as progress:
+        for clip in clips:
+            if as_json:
+                print(json.dumps(clip.to_json(), allow_nan=False), flush=True)
+            if clip.status == PARTIAL:
+                console.print(f"partial: {clip.path}: {clip.reason}", style="yellow")
+            for warning in clip.warnings:
+                console.print(f"warning: {clip.path}: {warning}", style="yellow")
+            for note in pictures.write(clip, rule=rule):
+                console.print(note)
+            progress.advance()
+            yield clip.without_crops()
+
+
+def _print_scores(console: Console, title: str, clips: Sequence[ScoredClip]) -> None:
+    has_windows = any(clip.max_score is not None for clip in clips)
+    rows = []
+    for clip in clips:
+        highest = [] if not has_windows else ["-" if clip.max_score is None else f"{clip.max_score:.4f}"]
+        score = "-" if clip.clip_score is None else f"{clip.clip_score:.4f}"
+        seconds = f"{clip.took_seconds:.1f}"
+        rows.append([clip.path, score, *highest, _verdict(clip), clip.status, seconds, clip.reason])
+    header = ["clip", "score", *(["max"] if has_windows else []), "verdict", "status", "seconds", "reason"]
+    if not any(clip.reason for clip in clips):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    print_table(console, title, header, rows)
+
+
+def _verdict(clip: ScoredClip) -> str:
+    if clip.is_fake is None:
         return "no evidence"
-    return "fake" if model.rule.is_fake(np.array(score)) else "real"
+    return "fake" if clip.is_fake else "real"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tfdfd.data.frame_plan import PlannedFrames, plan_frames
 from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.video import ProbedVideo, probe
 
+T = TypeVar("T")
 NVDEC, PYAV = "nvdec", "pyav"
 """The decoders that ClipFrames.decoder can name."""
 
@@ -94,6 +96,26 @@ def read_ahead(
                 del done
         if ahead is not None:
             yield ahead[0], ahead[1].result()
+
+
+def one_ahead(made: Iterator[T]) -> Generator[T]:
+    """Return what an iterator makes, each made in another thread while the caller works on the one before.
+
+    Args:
+        made: is asked for the next one as soon as the caller takes one, and closed at the end. At most two are in
+            memory: the caller's and the one ahead.
+    """
+    end = object()
+    try:
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as pool:
+            ahead: Future[Any] = pool.submit(next, made, end)
+            while (one := ahead.result()) is not end:
+                ahead = pool.submit(next, made, end)
+                yield one
+                del one
+    finally:
+        if isinstance(made, Generator):
+            made.close()
 
 
 def turn_upright(frames: np.ndarray, quarter_turns: int) -> np.ndarray:

@@ -86,7 +86,7 @@ def _encode(source: Path, info: ProbedVideo, target: Path, crf: int) -> None:
             stream.pix_fmt = "yuv420p"
             if info.quarter_turns:
                 stream.set_display_rotation(90 * info.quarter_turns)
-            for index, (time_base, frame) in enumerate(_shown_frames(source, info)):
+            for index, (time_base, frame) in enumerate(shown_frames(source, info)):
                 if not index:
                     stream.codec_context.time_base = time_base
                     _copy_colour_tags(frame, stream.codec_context)
@@ -101,8 +101,12 @@ def _encode(source: Path, info: ProbedVideo, target: Path, crf: int) -> None:
         raise ClipError(f"{source}: {_ENCODER} does not take its frames ({error.strerror or error})") from error
 
 
-def _shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """Yield the frames that `info` counts, in order, and the unit of `info.pts`.
+def shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    """Yield all frames that a probed file shows, in order, and the unit of `info.pts`.
+
+    Args:
+        source: the file.
+        info: what `probe` returned.
 
     Raises:
         ClipError: if one of them cannot be decoded.

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfdfd.extraction import Detector, FrameSource
+import numpy as np
+
+from tfdfd.clip import OK, ClipError, ClipFaces, ClipFrames, TfdfdError
+from tfdfd.data.frame_source import one_ahead
+from tfdfd.data.video import choose_frame_indices
+from tfdfd.extraction import Detector, faces_of_frames
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.scored_clip import ScoredClip
+from tfdfd.scored_clip import ScoredClip, ScoredTrack, ScoredWindow
+from tfdfd.serving.clip_parts import ClipPart, ClipReader, PlannedFrameSource, with_fewer_places
+from tfdfd.serving.clip_verdict import ClipVerdict
+from tfdfd.serving.time_limit import Clock, Pace
 
 if TYPE_CHECKING:
     from tfdfd.serving.saved_model import LoadedModel
@@ -18,12 +27,16 @@ if TYPE_CHECKING:
 class LocalScorer:
     """Scores clips by a model on this machine.
 
+    A clip of more than 20 seconds is scored in windows of ten, each with as many frames as a whole clip, its own people
+    and its own score; the clip's score is the mean of those with a face. One window is in memory, and the one ahead.
+
     Args:
         model: the model.
         frame_source: reads clips.
         detector: finds faces.
         config: how clips are cropped for the model.
-        time_limit_seconds: most time for one clip; fewer frames are looked at where it would not do. None for no limit.
+        time_limit_seconds: most time for one clip, from opening the file to the score; fewer frames are looked at where
+            more would take longer. None for no limit. Without measurements, so of the first clip, one frame is tried.
         keep_crops: whether the scored tracks hold their crops.
         clock: returns seconds.
     """
@@ -31,16 +44,22 @@ class LocalScorer:
     def __init__(
         self,
         model: LoadedModel,
-        frame_source: FrameSource,
+        frame_source: PlannedFrameSource,
         detector: Detector,
         config: ExtractionConfig,
         *,
         time_limit_seconds: float | None = None,
         keep_crops: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
-        self.model, self.frame_source, self.detector, self.config = model, frame_source, detector, config
-        self.time_limit_seconds, self.keep_crops, self._clock = time_limit_seconds, keep_crops, clock
+        if time_limit_seconds is not None and not time_limit_seconds > 0:
+            raise ValueError(f"time_limit_seconds must be above 0 or None, got {time_limit_seconds}")
+        self.model, self.detector, self.config = model, detector, config
+        self.keep_crops, self._clock = keep_crops, clock
+        self._pace = Pace()
+        self._reader = ClipReader(
+            frame_source, config.frame_plan, limit_seconds=time_limit_seconds, pace=self._pace, clock=clock
+        )
 
     def score(self, path: Path) -> ScoredClip:
         """Score one clip; one that cannot be read has the status failed and the reason."""
@@ -48,5 +67,96 @@ class LocalScorer:
         return scored
 
     def score_all(self, paths: Iterable[Path]) -> Iterator[ScoredClip]:
-        """Score clips in order, as soon as each is done; the next one is read while this one is scored."""
-        raise NotImplementedError
+        """Score clips in order, each given out as soon as it is done; the next one is read meanwhile.
+
+        Args:
+            paths: of the clips; taken from another thread, one ahead.
+        """
+        with closing(one_ahead(self._reader.parts(paths))) as parts:
+            verdict: ClipVerdict | None = None
+            num_unreadable = 0
+            for part in parts:
+                if verdict is None:
+                    part.watch.go_on()
+                    verdict, num_unreadable = ClipVerdict(part, self.model.rule), 0
+                if isinstance(part.frames, ClipError):
+                    verdict.add_unreadable(part.frames)
+                    num_unreadable += part.num_places
+                elif part.frames is not None:
+                    self._look_at(part, part.frames, verdict)
+                if part.is_last:
+                    yield verdict.finish(num_places_left_out=part.num_planned - num_unreadable - verdict.num_looked_at)
+                    verdict = None
+                del part  # its frames are large
+
+    def _look_at(self, part: ClipPart, frames: ClipFrames, verdict: ClipVerdict) -> None:
+        """Find and score the faces of a part, as far as there is time, and add what comes of it."""
+        if part.watch.limit_seconds is not None:
+            if not self._pace.is_known:
+                self._find(part.path, with_fewer_places(frames, 1))
+            count = self._pace.frames_in(part.share_left_seconds, _pixels(frames))
+            if not count and verdict.num_looked_at:
+                return
+            frames = with_fewer_places(frames, max(count, 1))  # of no clip less than one
+        faces = self._find(part.path, frames)
+        num_there = int((frames.frame_indices >= 0).sum())
+        chosen = self._places_to_score(part, faces, num_there)
+        window = self._score(part, frames, faces, chosen)
+        verdict.add(part, frames, faces, window, num_looked_at=int(chosen[:num_there].sum()))
+
+    def _find(self, path: Path, frames: ClipFrames) -> ClipFaces:
+        began = self._clock()
+        faces = faces_of_frames(str(path), frames, self.detector, self.config)
+        self._pace.saw_frames(len(frames.frames) * _pixels(frames), self._clock() - began)
+        return faces
+
+    def _places_to_score(self, part: ClipPart, faces: ClipFaces, num_there: int) -> np.ndarray:
+        """Return the places whose faces the network has time for, bool, shape (places,): of a crowd's maybe not all."""
+        chosen = np.ones(self.config.places, np.bool_)
+        needed = sum(track.num_faces for track in faces.tracks) * self._pace.seconds_a_face
+        share = max(part.share_left_seconds, 0.0)
+        if needed > share and num_there > 1:
+            chosen[:] = False
+            count = max(1, int(num_there * share / needed))
+            chosen[choose_frame_indices(num_there, num_places=count)] = True
+        return chosen
+
+    def _score(self, part: ClipPart, frames: ClipFrames, faces: ClipFaces, chosen: np.ndarray) -> ScoredWindow:
+        """Score the faces at the chosen places."""
+        assert part.window is not None
+        start, end = part.window.start_seconds, part.window.end_seconds
+        if faces.status != OK:
+            return ScoredWindow(start, end, None)
+        is_face = np.stack([track.is_face for track in faces.tracks]) & chosen
+        if not is_face.any():
+            return ScoredWindow(start, end, None)
+        crops = np.stack(faces.crops)
+        began = self._clock()
+        scores, probabilities = self.model.score(crops, is_face)
+        self._pace.saw_faces(int(is_face.sum()), self._clock() - began)
+        if not np.isfinite(scores).all():
+            raise TfdfdError(
+                f"{part.path}: the model's answer is no number, so it is broken: score by another version of it"
+            )
+        rows = np.zeros(len(is_face), np.int64)
+        score = float(self.model.rule.clip_scores(probabilities, is_face, rows, 1)[0])
+        # Places that the clip is too short for lie at the end, and those that there is no time for do not count.
+        there = np.flatnonzero(chosen[: int((frames.frame_indices >= 0).sum())])
+        seconds = frames.seconds_of(frames.frame_indices[there]) - part.first_seconds
+        tracks = tuple(
+            ScoredTrack(
+                score=float(scores[row]),
+                seconds=seconds,
+                is_face=is_face[row, there],
+                boxes_xyxy=track.boxes_xyxy[there],
+                face_probabilities=probabilities[row, there],
+                crops=crops[row, there] if self.keep_crops else None,
+            )
+            for row, track in enumerate(faces.tracks)
+            if is_face[row].any()
+        )
+        return ScoredWindow(start, end, score, tracks)
+
+
+def _pixels(frames: ClipFrames) -> int:
+    return frames.frames.shape[1] * frames.frames.shape[2]

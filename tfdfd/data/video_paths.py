@@ -1,0 +1,63 @@
+"""Which video files a person means: files, folders and patterns, each file once."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tfdfd.clip import TfdfdError
+from tfdfd.data.layouts import VIDEO_SUFFIXES
+
+
+def find_videos(names: Sequence[str]) -> list[Path]:
+    """Return the files that are named.
+
+    Args:
+        names: files, whatever their suffix; folders, of which the video files are taken, those in folders inside too;
+            patterns with * ? [ ], ** for any folders, for what a shell did not expand. A name of something that exists
+            is no pattern.
+
+    Returns:
+        Paths in the order of the names, those of a folder or pattern sorted, each file once.
+
+    Raises:
+        TfdfdError: if a name names nothing, or a folder or pattern no video file.
+    """
+    found: dict[Path, Path] = {}
+    for name in names:
+        for path in _named(name):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _named(name: str) -> list[Path]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _some(_videos_in(path), f"the folder {name}")
+    if path.exists():
+        return [path]
+    if not glob.has_magic(name):
+        raise TfdfdError(f"{name}: no such file or folder")
+    # As in a shell, no pattern matches a hidden file.
+    matched = [Path(one) for one in sorted(glob.glob(str(path), recursive=True))]
+    videos = [
+        video for one in matched for video in (_videos_in(one) if one.is_dir() else [one] if _is_video(one) else [])
+    ]
+    return _some(videos, f"the pattern {name}")
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if _is_video(path) and path.is_file()]
+
+
+def _is_video(path: Path) -> bool:
+    # macOS writes `._x.mp4` beside `x.mp4`.
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+
+
+def _some(videos: Iterable[Path], what: str) -> list[Path]:
+    chosen = list(videos)
+    if not chosen:
+        raise TfdfdError(f"{what} has no video file ({', '.join(VIDEO_SUFFIXES)})")
+    return chosen

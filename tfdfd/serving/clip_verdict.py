@@ -1,0 +1,105 @@
+"""From the windows of a clip to what is said of it: score, status, and what was left out and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfdfd.clip import ClipError, ClipFaces, ClipFrames
+from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, ScoredClip, ScoredWindow
+from tfdfd.serving.clip_parts import ClipPart
+
+if TYPE_CHECKING:
+    from tfdfd.models.scoring import ScoringRule
+
+
+class ClipVerdict:
+    """Takes in the parts of a clip in order.
+
+    Args:
+        first: its first part.
+        rule: decides from which score on it is fake.
+    """
+
+    def __init__(self, first: ClipPart, rule: ScoringRule) -> None:
+        self._first, self._rule = first, rule
+        self._windows: list[ScoredWindow] = []
+        self._errors: list[ClipError] = []
+        self._warnings: list[str] = []
+        self._no_face = ""
+        self._read_until: float | None = None
+        self.num_looked_at = 0
+        """Places whose frames were looked at so far."""
+
+    def add(
+        self, part: ClipPart, frames: ClipFrames, faces: ClipFaces, window: ScoredWindow, *, num_looked_at: int
+    ) -> None:
+        """Take in a window that was looked at.
+
+        Args:
+            part: where it is from.
+            frames: those that there was time for.
+            faces: what was found in them.
+            window: what they were scored.
+            num_looked_at: places whose frames were looked at.
+        """
+        self._windows.append(window)
+        self._warnings += [text for text in frames.warnings if text not in self._warnings]
+        self._no_face = self._no_face or faces.reason
+        self.num_looked_at += num_looked_at
+        if part.is_cut_short:
+            self._read_until = float(frames.seconds_of(frames.row_indices[-1:])[0]) - part.first_seconds
+
+    def add_unreadable(self, error: ClipError) -> None:
+        """Take in why a window could not be read."""
+        self._errors.append(error)
+
+    def finish(self, *, num_places_left_out: int) -> ScoredClip:
+        """Return what is said of the clip.
+
+        Args:
+            num_places_left_out: places whose frames there was no time for.
+        """
+        first = self._first
+        scores = [window.score for window in self._windows if window.score is not None]
+        missing = [*self._time_is_up(num_places_left_out), *self._unreadable()]
+        score = float(np.mean(scores)) if scores else None
+        nothing = NO_FACE if self._windows else FAILED
+        status = nothing if score is None else PARTIAL if missing else OK
+        return ScoredClip(
+            str(first.path),
+            status,
+            "; ".join([self._without_face(), *missing] if status == NO_FACE else missing),
+            clip_score=score,
+            is_fake=None if score is None else bool(self._rule.is_fake(np.array(score))),
+            max_score=max(scores) if scores and first.num_windows > 1 else None,
+            windows=tuple(self._windows),
+            took_seconds=first.watch.seconds,
+            warnings=tuple(self._warnings),
+        )
+
+    def _without_face(self) -> str:
+        if self._first.num_windows == 1:
+            return self._no_face
+        return f"no face found in {self.num_looked_at} frames of {len(self._windows)} windows"
+
+    def _time_is_up(self, num_places_left_out: int) -> list[str]:
+        if not num_places_left_out:
+            return []
+        limit = f"the time limit of {self._first.watch.limit_seconds:g} s"
+        if not self.num_looked_at:
+            return [f"{limit} was over before a frame could be looked at: allow more"]
+        told = [f"{limit} left time for {self.num_looked_at} of {self._first.num_planned} frames"]
+        if self._read_until is not None:
+            told.append(f"those after {self._read_until:.1f} s could not even be read")
+        if num_windows := self._first.num_windows - len(self._windows) - len(self._errors):
+            told.append(f"{num_windows} of {self._first.num_windows} windows were left out")
+        return [", ".join(told)]
+
+    def _unreadable(self) -> list[str]:
+        if not self._errors:
+            return []
+        if self._first.num_windows == 1:
+            return [str(self._errors[0])]
+        return [f"{len(self._errors)} of {self._first.num_windows} windows could not be read: {self._errors[0]}"]
