@@ -153,23 +153,61 @@ def test_help_loads_neither_tensorflow_nor_gradio():
     assert told.endswith("set()\n")
 
 
-def test_a_clip_above_the_limit_is_refused_and_the_browser_may_fetch_from_nowhere_else():
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """What asks the page's server as a browser does, by a name of this machine; no clip is ever scored."""
     pytest.importorskip("gradio", reason="gradio is not installed (pip install tfdfd[app])")
     from fastapi.testclient import TestClient
 
-    from tfdfd.commands.app_page import make_page, make_server
+    from tfdfd.commands.app_page import make_page
+    from tfdfd.commands.app_server import make_server
     from tfdfd.models.scoring import ScoringRule
     from tfdfd.reports.scored_clip_page import ModelShown
 
     def never(*_):
         raise AssertionError("nothing is to be scored")
 
-    page = make_page(never, never, ScoringRule(), ModelShown("a <b>", ()), limit="1kb")
-    with TestClient(make_server(page, limit="1kb").config.app) as client:
-        home = client.get("/")
-        assert "a &lt;b&gt;" in home.text or "a \\u0026lt;b\\u0026gt;" in home.text
-        assert "default-src 'self'" in home.headers["content-security-policy"]
-        assert "http" not in home.headers["content-security-policy"]
-        for size, status in ((1000, 200), (2000, 413)):
-            answer = client.post("/gradio_api/upload", files={"files": ("a.mp4", b"x" * size)})
-            assert answer.status_code == status
+    model, folder = ModelShown("a <b>", ()), tmp_path_factory.mktemp("uploads")
+    page = make_page(never, never, ScoringRule(), model, uploads=folder, limit="1kb")
+    server = make_server(page, limit="1kb", hosts=("127.0.0.1", "localhost"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        with TestClient(server.config.app, base_url="http://127.0.0.1:7860") as client:
+            yield client
+
+
+def test_the_browser_may_fetch_from_nowhere_else(pages):
+    home = pages.get("/")
+    assert home.status_code == 200
+    assert "a <b>" not in home.text
+    policy = home.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 200), (2000, 413)])
+def test_a_clip_above_the_limit_is_refused(pages, size, status):
+    answer = pages.post("/gradio_api/upload", files={"files": ("a.mp4", b"x" * size)})
+    assert answer.status_code == status
+
+
+def test_pages_from_elsewhere_are_refused(pages):
+    own, other = "http://127.0.0.1:7860", "http://example.org"
+    assert pages.get("/", headers={"origin": own}).status_code == 200
+    assert pages.get("/", headers={"host": "localhost:7860"}).status_code == 200
+    assert pages.get("/", headers={"origin": other}).status_code == 403
+    assert pages.get("/", headers={"origin": "null"}).status_code == 403
+    assert pages.get("/", headers={"host": "example.org:7860"}).status_code == 403
+    assert pages.get("/", headers={"host": "example.org:7860", "origin": "http://example.org:7860"}).status_code == 403
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_file_of_this_machine_that_nobody_uploaded_is_neither_scored_nor_deleted(pages, tmp_path, is_stream):
+    (tmp_path / "mine.mp4").write_bytes(b"x")
+    named = {"path": str(tmp_path / "mine.mp4"), "is_stream": is_stream, "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": [named], "fn_index": 0, "session_hash": f"one-{is_stream}", "trigger_id": 1}
+    pages.post("/gradio_api/queue/join", json=asked).raise_for_status()
+    told = pages.get("/gradio_api/queue/data", params={"session_hash": asked["session_hash"]}).text
+    assert '"success":false' in told
+    assert "Scoring" not in told
+    assert (tmp_path / "mine.mp4").exists()

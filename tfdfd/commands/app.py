@@ -61,7 +61,8 @@ def _run(arguments: argparse.Namespace, listening: socket.socket, uploads: Path,
     scorer = make_local_scorer(folder, console, accept_mismatch=arguments.accept_mismatch, keep_crops=True)
     os.environ.update(_NO_CALLS_HOME, GRADIO_TEMP_DIR=str(uploads))
 
-    from tfdfd.commands.app_page import UPLOAD_LIMIT, make_page, make_server
+    from tfdfd.commands.app_page import UPLOAD_LIMIT, make_page
+    from tfdfd.commands.app_server import make_server
     from tfdfd.commands.scoring import model_name
     from tfdfd.reports.scored_clip_page import ModelShown
     from tfdfd.serving.saved_model import LoadedModel
@@ -69,12 +70,14 @@ def _run(arguments: argparse.Namespace, listening: socket.socket, uploads: Path,
     model = scorer.model
     assert isinstance(model, LoadedModel)  # what the scorer itself needs of it is less
     shown = ModelShown.of(model_name(model), model.card())
-    page = make_page(scorer.score, model.explain, model.rule, shown, limit=UPLOAD_LIMIT)
+    page = make_page(scorer.score, model.explain, model.rule, shown, uploads=uploads, limit=UPLOAD_LIMIT)
     host, port = listening.getsockname()[:2]
+    is_local = ipaddress.ip_address(host).is_loopback
+    server = make_server(page, limit=UPLOAD_LIMIT, hosts=(host, arguments.host, "localhost") if is_local else None)
     console.print(f"open {_address(host, port)} in a browser; Ctrl-C ends it")
-    if not ipaddress.ip_address(host).is_loopback:
+    if not is_local:
         console.print("everyone who reaches this machine can send it clips: there is no password", style="yellow")
-    make_server(page, limit=UPLOAD_LIMIT).run(sockets=[listening])
+    server.run(sockets=[listening])
 
 
 def _require_gradio() -> None:
