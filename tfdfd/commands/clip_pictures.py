@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,9 @@ from tfdfd.scored_clip import ScoredClip
 
 if TYPE_CHECKING:
     from tfdfd.models.scoring import ScoringRule
+
+GetRule = Callable[[], "ScoringRule"]
+"""Gets the rule that clips were scored by, where it is needed: that of a server's model loads TensorFlow."""
 
 _VIDEO, _PICTURE = ".mp4", ".png"
 
@@ -44,12 +47,12 @@ class PictureWriter:
             require_h264_encoder()
         return PictureWriter(_files("--annotate", annotate, paths, _VIDEO), _files("--plot", plot, paths, _PICTURE))
 
-    def write(self, clip: ScoredClip, *, rule: ScoringRule) -> list[str]:
+    def write(self, clip: ScoredClip, get_rule: GetRule) -> list[str]:
         """Write what is asked for of a clip.
 
         Args:
             clip: the clip, with crops where it is to be plotted.
-            rule: that it was scored by.
+            get_rule: that it was scored by.
 
         Returns:
             What to tell a person: what was written, or why it was not.
@@ -65,15 +68,15 @@ class PictureWriter:
             from tfdfd.reports.annotated_clip import write_annotated_clip
 
             try:
-                write_annotated_clip(clip, file, rule=rule)
-                notes.append(f"wrote {file}")
+                said = write_annotated_clip(clip, file, rule=get_rule())
+                notes.append("; ".join([f"wrote {file}", *said]))
             except ClipError as error:
                 notes.append(f"{clip.path}: no {file}: {error}")
         if file := self.plotted.get(clip.path):
             from tfdfd.reports.score_timeline import timeline_png
 
             with explain_write_errors(file.parent):
-                write_atomically(file, timeline_png(clip, threshold=rule.threshold))
+                write_atomically(file, timeline_png(clip, threshold=get_rule().threshold))
             notes.append(f"wrote {file}")
         return notes
 

@@ -1,4 +1,4 @@
-"""`tfdfd score`: video files in, a score each out, by a SavedModel on this machine."""
+"""`tfdfd score`: video files in, a score each out, by a SavedModel on this machine or by a server."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import WorkProgress, make_console, print_table
+from tfdfd.commands.remote_scoring import add_server_flags, make_client, server_config
 from tfdfd.scored_clip import OK, PARTIAL, ScoredClip
 
 if TYPE_CHECKING:
-    from tfdfd.commands.clip_pictures import PictureWriter
-    from tfdfd.models.scoring import ScoringRule
+    from tfdfd.commands.clip_pictures import GetRule, PictureWriter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd score`; the exit status is 1 if no clip could be scored."""
     arguments = _parser().parse_args(argv)
-    limit = arguments.time_limit
-    if limit is not None and not (limit > 0 and math.isfinite(limit)):
-        raise TfdfdError(f"--time-limit must be above 0 seconds, got {limit:g}")
+    _check_options(arguments)
     # After the parsing, for a quick --help.
     from tfdfd.commands.clip_pictures import PictureWriter
     from tfdfd.data.video_paths import find_videos
@@ -35,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = find_videos(arguments.videos)
     pictures = PictureWriter.for_clips(paths, annotate=arguments.annotate, plot=arguments.plot)
     with ExitStack() as stack:
-        title, rule, clips = _scores(arguments, paths, console, stack)
-        done = list(_as_they_come(clips, len(paths), pictures, rule, console, as_json=arguments.json))
+        title, get_rule, clips = _scores(arguments, paths, console, stack)
+        done = list(_as_they_come(clips, len(paths), pictures, get_rule, console, as_json=arguments.json))
     if not arguments.json:
         _print_scores(console, title, done)
     return 0 if any(clip.status in (OK, PARTIAL) for clip in done) else 1
@@ -66,13 +64,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plot", metavar="OUT.png", help="draw the score over time with the faces; of several clips, a folder"
     )
+    add_server_flags(parser)
     return parser
 
 
 def _scores(
     arguments: argparse.Namespace, paths: list[Path], console: Console, stack: ExitStack
-) -> tuple[str, ScoringRule, Iterator[ScoredClip]]:
-    """Return what scores the clips, in words; their rule; and the clips as they are scored."""
+) -> tuple[str, GetRule, Iterator[ScoredClip]]:
+    """Return what scores the clips, in words; what gets the rule; and the clips as they are scored."""
+    server = server_config(arguments)
+    if server is not None:
+        client = stack.enter_context(make_client(arguments, console))
+        if client.warning:
+            console.print(f"accepted: {client.warning}", style="yellow")
+        return f"Scores by {server.server_model} at {server.server}", lambda: client.model.rule, client.score_all(paths)
     from tfdfd.commands.local_scoring import make_local_scorer
 
     scorer = make_local_scorer(
@@ -82,14 +87,27 @@ def _scores(
         time_limit_seconds=arguments.time_limit,
         keep_crops=bool(arguments.plot),
     )
-    return f"Scores by {scorer.model.folder}", scorer.model.rule, scorer.score_all(paths)
+    return f"Scores by {scorer.model.folder}", lambda: scorer.model.rule, scorer.score_all(paths)
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse what makes no sense, or what a server cannot honour, before any work."""
+    limit = arguments.time_limit
+    if limit is not None and not (limit > 0 and math.isfinite(limit)):
+        raise TfdfdError(f"--time-limit must be above 0 seconds, got {limit:g}")
+    if server_config(arguments) is None:
+        return
+    if arguments.model:
+        raise TfdfdError("--model is on this machine, --server scores by its own: leave one of them out")
+    if limit is not None:
+        raise TfdfdError("--time-limit needs the model on this machine; with --server use --deadline for its requests")
 
 
 def _as_they_come(
     clips: Iterator[ScoredClip],
     num_clips: int,
     pictures: PictureWriter,
-    rule: ScoringRule,
+    get_rule: GetRule,
     console: Console,
     *,
     as_json: bool,
@@ -103,7 +121,7 @@ def _as_they_come(
                 console.print(f"partial: {clip.path}: {clip.reason}", style="yellow")
             for warning in clip.warnings:
                 console.print(f"warning: {clip.path}: {warning}", style="yellow")
-            for note in pictures.write(clip, rule=rule):
+            for note in pictures.write(clip, get_rule):
                 console.print(note)
             progress.advance()
             yield clip.without_crops()

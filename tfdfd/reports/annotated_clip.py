@@ -118,7 +118,8 @@ def _running_scores(window: ScoredWindow, rule: ScoringRule) -> list[float | Non
         np.broadcast_to(probabilities, seen.shape).reshape(-1, num_places), seen.reshape(-1, num_places), of_clip,
         num_places,
     )  # fmt: skip
-    return [float(score) if known else None for score, known in zip(scores, seen.any((1, 2)).tolist(), strict=True)]
+    first = int(np.argmax(is_face.any(axis=0)))
+    return [None if place < first else float(score) for place, score in enumerate(scores)]
 
 
 def _word(score: float, rule: ScoringRule) -> str:
@@ -139,9 +140,9 @@ class _Pen:
         self._font = _font(max(9, round(shorter / 28)))
 
     def box(self, box_xyxy: np.ndarray, label: str, colour: tuple[int, int, int]) -> None:
-        """Draw a box between two thin dark and light lines, which show on any ground, and its label above or below."""
+        """Draw a box between two white lines, so that it shows on any ground, and its label above or below."""
         left, top, right, bottom = (float(value) for value in box_xyxy)
-        for grow, width, line in ((self._line, 3 * self._line, (255, 255, 255)), (0, self._line, colour)):
+        for grow, width, line in ((self._line, 4 * self._line, (255, 255, 255)), (0, 2 * self._line, colour)):
             edges = (left - grow, top - grow, right + grow, bottom + grow)
             self._draw.rectangle(edges, outline=line, width=width)
         height = self._plate_height()
