@@ -23,7 +23,9 @@ class ClipVerdict:
     """
 
     def __init__(self, first: ClipPart, rule: ScoringRule) -> None:
-        self._first, self._rule = first, rule
+        # Not the part itself, whose frames are large.
+        self._path, self._watch, self._rule = first.path, first.watch, rule
+        self._num_windows, self._num_planned = first.num_windows, first.num_planned
         self._windows: list[ScoredWindow] = []
         self._errors: list[ClipError] = []
         self._warnings: list[str] = []
@@ -61,45 +63,44 @@ class ClipVerdict:
         Args:
             num_places_left_out: places whose frames there was no time for.
         """
-        first = self._first
         scores = [window.score for window in self._windows if window.score is not None]
         missing = [*self._time_is_up(num_places_left_out), *self._unreadable()]
         score = float(np.mean(scores)) if scores else None
         nothing = NO_FACE if self._windows else FAILED
         status = nothing if score is None else PARTIAL if missing else OK
         return ScoredClip(
-            str(first.path),
+            str(self._path),
             status,
             "; ".join([self._without_face(), *missing] if status == NO_FACE else missing),
             clip_score=score,
             is_fake=None if score is None else bool(self._rule.is_fake(np.array(score))),
-            max_score=max(scores) if scores and first.num_windows > 1 else None,
+            max_score=max(scores) if scores and self._num_windows > 1 else None,
             windows=tuple(self._windows),
-            took_seconds=first.watch.seconds,
+            took_seconds=self._watch.seconds,
             warnings=tuple(self._warnings),
         )
 
     def _without_face(self) -> str:
-        if self._first.num_windows == 1:
+        if self._num_windows == 1:
             return self._no_face
         return f"no face found in {self.num_looked_at} frames of {len(self._windows)} windows"
 
     def _time_is_up(self, num_places_left_out: int) -> list[str]:
         if not num_places_left_out:
             return []
-        limit = f"the time limit of {self._first.watch.limit_seconds:g} s"
+        limit = f"the time limit of {self._watch.limit_seconds:g} s"
         if not self.num_looked_at:
             return [f"{limit} was over before a frame could be looked at: allow more"]
-        told = [f"{limit} left time for {self.num_looked_at} of {self._first.num_planned} frames"]
+        told = [f"{limit} left time for {self.num_looked_at} of {self._num_planned} frames"]
         if self._read_until is not None:
             told.append(f"those after {self._read_until:.1f} s could not even be read")
-        if num_windows := self._first.num_windows - len(self._windows) - len(self._errors):
-            told.append(f"{num_windows} of {self._first.num_windows} windows were left out")
+        if num_windows := self._num_windows - len(self._windows) - len(self._errors):
+            told.append(f"{num_windows} of {self._num_windows} windows were left out")
         return [", ".join(told)]
 
     def _unreadable(self) -> list[str]:
         if not self._errors:
             return []
-        if self._first.num_windows == 1:
+        if self._num_windows == 1:
             return [str(self._errors[0])]
-        return [f"{len(self._errors)} of {self._first.num_windows} windows could not be read: {self._errors[0]}"]
+        return [f"{len(self._errors)} of {self._num_windows} windows could not be read: {self._errors[0]}"]

@@ -94,12 +94,13 @@ class LocalScorer:
         if part.watch.limit_seconds is not None:
             if not self._pace.is_known:
                 self._find(part.path, with_fewer_places(frames, 1))
-            count = self._pace.frames_in(part.share_left_seconds, _pixels(frames))
+            frames_a_place = len(frames.frames) / max(_num_places(frames), 1)
+            count = self._pace.frames_in(part.share_left_seconds, round(_pixels(frames) * frames_a_place))
             if not count and verdict.num_looked_at:
                 return
             frames = with_fewer_places(frames, max(count, 1))  # of no clip less than one
         faces = self._find(part.path, frames)
-        num_there = int((frames.frame_indices >= 0).sum())
+        num_there = _num_places(frames)
         chosen = self._places_to_score(part, faces, num_there)
         window = self._score(part, frames, faces, chosen)
         verdict.add(part, frames, faces, window, num_looked_at=int(chosen[:num_there].sum()))
@@ -141,7 +142,7 @@ class LocalScorer:
         rows = np.zeros(len(is_face), np.int64)
         score = float(self.model.rule.clip_scores(probabilities, is_face, rows, 1)[0])
         # Places that the clip is too short for lie at the end, and those that there is no time for do not count.
-        there = np.flatnonzero(chosen[: int((frames.frame_indices >= 0).sum())])
+        there = np.flatnonzero(chosen[: _num_places(frames)])
         seconds = frames.seconds_of(frames.frame_indices[there]) - part.first_seconds
         tracks = tuple(
             ScoredTrack(
@@ -156,6 +157,10 @@ class LocalScorer:
             if is_face[row].any()
         )
         return ScoredWindow(start, end, score, tracks)
+
+
+def _num_places(frames: ClipFrames) -> int:
+    return int((frames.frame_indices >= 0).sum())
 
 
 def _pixels(frames: ClipFrames) -> int:

@@ -90,9 +90,19 @@ class Pace:
         return int(seconds / a_frame) if a_frame > 0 else 10**9
 
     def is_reading_over(self, watch: Stopwatch, num_read: int, frame_pixels: int) -> bool:
-        """Return whether what is left is needed for the frames that are read, be it one."""
+        """Return whether what is left of the time is needed for the frames that are read.
+
+        Half of the time at most is kept for them: a few frames spread over the clip say more than many of its
+        beginning.
+
+        Args:
+            watch: of the clip.
+            num_read: frames that are read.
+            frame_pixels: of one of them.
+        """
         if watch.limit_seconds is None:
             return False
         if not self.is_known:
             return watch.left_seconds <= _UNMEASURED_SHARE * watch.limit_seconds
-        return watch.left_seconds <= self.seconds_for(max(num_read, 1), frame_pixels)
+        kept = min(self.seconds_for(num_read, frame_pixels), watch.limit_seconds / 2)
+        return watch.left_seconds <= max(kept, self.seconds_for(1, frame_pixels))
