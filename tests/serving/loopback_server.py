@@ -50,9 +50,9 @@ CODE_OF = {code.value[0]: code for code in grpc.StatusCode}
 class Refused(Exception):
     """The server does not answer."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, retry_after: str = "") -> None:
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code, self.message, self.retry_after = code, message, retry_after
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class LoopbackServer:
             if fault.seconds:
                 time.sleep(fault.seconds)
             if fault.code:
-                raise Refused(fault.code, fault.message)
+                raise Refused(fault.code, fault.message, fault.retry_after)
             expected = set(model.inputs[signature])
             if set(inputs) != expected or not inputs:
                 raise Refused(
@@ -291,7 +291,6 @@ class _Handler(BaseHTTPRequestHandler):
         loopback = self.server.loopback
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
-        fault = Fault()
         try:
             if 0 <= loopback.max_request_bytes < length:
                 return self._send(413, {"error": "Request Entity Too Large"})
@@ -307,11 +306,9 @@ class _Handler(BaseHTTPRequestHandler):
             inputs = _inputs_of(request, model.inputs[signature])
             peer = f"{self.client_address[0]}:{self.client_address[1]}"
             logged = Logged("rest", signature, asked, match[3] or "", peer, inputs)
-            if loopback.next_faults or loopback.every_fault:
-                fault = (loopback.next_faults or [loopback.every_fault])[0] if signature != "about" else fault
-            outputs, _ = loopback.predict(model, signature, inputs, logged)
+            outputs, fault = loopback.predict(model, signature, inputs, logged)
         except Refused as refused:
-            return self._refuse(refused, fault.retry_after)
+            return self._refuse(refused)
         values = {name: _json_of(value) for name, value in outputs.items()}
         if "inputs" in request:
             answer: Any = {"outputs": values}
@@ -321,8 +318,8 @@ class _Handler(BaseHTTPRequestHandler):
             }
         return self._send(fault.status, answer, fault=fault)
 
-    def _refuse(self, refused: Refused, retry_after: str = "") -> None:
-        headers = {"Retry-After": retry_after} if retry_after else {}
+    def _refuse(self, refused: Refused) -> None:
+        headers = {"Retry-After": refused.retry_after} if refused.retry_after else {}
         self._send(STATUS_OF[refused.code], {"error": refused.message}, headers)
 
     def _send(
@@ -330,25 +327,24 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         fault = fault or Fault()
         body = json.dumps(answer).encode() if fault.body is None else fault.body
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if fault.cut:
-            self.wfile.write(body[: len(body) // 2])
-            self.close_connection = True
-        elif fault.drip_seconds:
-            self.close_connection = True
-            try:
+        self.close_connection = fault.cut or fault.drip_seconds > 0
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if fault.cut:
+                self.wfile.write(body[: len(body) // 2])
+            elif fault.drip_seconds:
                 for byte in body:
                     self.wfile.write(bytes([byte]))
                     time.sleep(fault.drip_seconds)
-            except OSError:
-                return  # the client has hung up, as it should
-        else:
-            self.wfile.write(body)
+            else:
+                self.wfile.write(body)
+        except OSError:
+            self.close_connection = True  # the client has hung up, as it may
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the log is `LoopbackServer.log`."""
@@ -366,7 +362,10 @@ def _inputs_of(request: dict[str, Any], types: Mapping[str, Any]) -> Arrays:
     if unknown := set(columns) - set(types):
         raise Refused("INVALID_ARGUMENT", f"JSON object: does not have named input: {sorted(unknown)[0]}")
     try:
-        return {name: np.array(_decoded(column), types[name]) for name, column in columns.items()}
+        return {
+            name: np.array(_decoded(column) if types[name] is object else column, types[name])
+            for name, column in columns.items()
+        }
     except ValueError as error:
         raise Refused("INVALID_ARGUMENT", f"Encountered list at unexpected size: {error}") from error
 

@@ -100,7 +100,7 @@ def client_of(server, transport, detector=None, **options):
 def test_with_faces_found_here_it_gives_the_scores_of_the_python_path(
     server, transport, model, detector, extracted, paths
 ):
-    with client_of(server, transport, detector, keep_crops=True) as client:
+    with client_of(server, transport, detector, pixels="raw", keep_crops=True) as client:
         scored = list(client.score_all(paths))
         alone = client.score(paths[1])
     assert [clip.path for clip in scored] == list(map(str, paths))

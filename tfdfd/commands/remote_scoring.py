@@ -51,8 +51,8 @@ class ServerConfig:
     pixels: str | None = field(
         default=None,
         metadata={
-            "help": "how pixels are sent; jpeg is 15 times smaller and moves scores a little; not set: raw for crops, "
-            "jpeg for frames",
+            "help": "how pixels are sent; raw crops score as tfdfd score does without a server, jpeg ones as a stored "
+            "strip does and are 15 times smaller; not set: raw for crops over gRPC, else jpeg",
             "choices": PIXELS,
         },
     )

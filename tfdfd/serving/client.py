@@ -17,6 +17,7 @@ from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.extraction import Detector, FrameSource, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.scored_clip import ScoredClip
+from tfdfd.serving.remote_errors import BadAnswerError
 from tfdfd.serving.remote_faces import ClipRequest, Faces, FacesHere, FacesThere
 from tfdfd.serving.remote_model import RemoteModel, Transport, ask_about, check_outputs, require_expected
 from tfdfd.serving.remote_target import (
@@ -56,8 +57,11 @@ class ScoringClient:
         label: of a version, such as `stable`; only where version is None.
         faces: `local`: they are found here and crops are sent, one row a person, scored by the rule that the server
             gives; `server`: frames are sent.
-        pixels: how they travel: `raw` (the default for crops: exact, 2 MB a person of 17 crops of 200 px) or `jpeg`
-            (the default for frames, of which raw ones are 15 to 100 times larger).
+        pixels: how they travel. `raw` crops give exactly the scores of `tfdfd score` on this machine, and are the
+            default over gRPC, where 17 crops of 200 px are 2 MB; as REST's JSON they are 9 MB and take a second to
+            write. `jpeg` crops, a fifteenth of that, give the scores of the stored strips, on which the model was
+            trained and evaluated; they are the default over REST. Frames go as `jpeg` unless told otherwise: raw ones
+            are 100 MB a clip of 1080p.
         deadline_seconds: for one request, all tries together.
         tries: times that a request is tried in all where the server is busy or the connection breaks.
         max_in_flight: clips whose requests are under way at once in `score_all`, at most; so many clips' crops or JPEGs
@@ -107,7 +111,7 @@ class ScoringClient:
                 "crops are made by the server: none can be kept here, or be accepted though made otherwise"
             )
         self._frame_source, self._make_detector, self._faces = frame_source, make_detector, faces
-        self._pixels = pixels or (RAW if faces == LOCAL else JPEG)
+        self._pixels = pixels or (RAW if (faces, transport) == (LOCAL, GRPC) else JPEG)
         self._deadline_seconds, self._max_in_flight = deadline_seconds, max_in_flight
         self._expected_fingerprint, self._expected_digest = expected_fingerprint, expected_digest
         self._accept_mismatch, self._keep_crops = accept_mismatch, keep_crops
@@ -206,7 +210,13 @@ class ScoringClient:
             return self._connected
 
     def _make_faces(self, model: RemoteModel) -> Faces:
-        config = extraction_config_of(model.fingerprint)
+        try:
+            config = extraction_config_of(model.fingerprint)
+        except (KeyError, TypeError) as error:
+            raise BadAnswerError(
+                f"the fingerprint of {model.target} does not say how clips are cropped for it "
+                f"({type(error).__name__}: {error}): export it again"
+            ) from error
         if self._make_detector is None:
             if config.detect_every is not None:
                 self.warning = (

@@ -51,8 +51,7 @@ class FacesHere:
         model: the server's.
         detector: finds faces.
         config: how clips are cropped for the model.
-        pixels: RAW, whose scores are those of `tfdfd score` on this machine, or JPEG, about 15 times smaller, with the
-            very strips' quality on which the model was trained and evaluated.
+        pixels: RAW or JPEG, of the stored strips' quality.
         keep_crops: whether the scored tracks hold their crops.
     """
 
@@ -111,8 +110,7 @@ class FacesThere:
     Args:
         model: the server's.
         config: how clips are cropped for the model, of which only the choice of frames matters here.
-        pixels: JPEG, at the strips' quality and without colour subsampling, or RAW: a hundred megabytes a clip of
-            1080p.
+        pixels: RAW or JPEG, of the stored strips' quality.
     """
 
     def __init__(self, model: RemoteModel, config: ExtractionConfig, *, pixels: str) -> None:
