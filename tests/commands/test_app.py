@@ -40,7 +40,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    folder = render_demo(tmp_path_factory.mktemp("demo") / "clips", num_clips=4, num_frames=12)
+    folder = render_demo(tmp_path_factory.mktemp("demo") / "clips", num_clips=4, num_frames=6)
     return next((folder / "dfdc_train_part_0").glob("*.mp4"))
 
 

@@ -93,6 +93,7 @@ def test_missing_packages_are_reported(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
     assert doctor.check_keras_cv().state == MISSING
+    assert doctor.check_gradio().state == WARNING
     monkeypatch.setitem(sys.modules, "av", None)
     assert doctor.check_pyav().state == MISSING
     monkeypatch.setitem(sys.modules, "mtcnn", None)

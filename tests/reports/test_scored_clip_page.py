@@ -1,7 +1,11 @@
 """The parts of a page about one scored clip say what its score says, and nothing that a file's name smuggles in."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.pages import Page
 from tests.reports.scored import RULE, scored, track
@@ -67,6 +71,20 @@ def test_the_reasons_list_people_and_show_each_face_twice():
     assert len(heats) == 3
     (chart,) = page.find("svg")
     assert "person 1" in chart["aria-label"]
+
+
+def test_the_chart_has_a_step_for_each_window_and_goes_with_the_faces_as_a_picture():
+    whole, cut = (
+        reasons_part(scored(windows, path="b/c.mp4"), RULE, no_heat)
+        for windows in ([[track([0.5])]], [[track([0.9])], [], [track([0.2])]])
+    )
+    assert "score of a window" not in whole
+    assert "0.200 to 0.900" in cut
+    (link,) = Page(cut).find("a")
+    assert link["download"] == "c-score.png"
+    kind, data = link["href"].split(",")
+    assert kind == "data:image/png;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).width > 1000
 
 
 def test_a_crowd_is_cut_short_and_says_so():

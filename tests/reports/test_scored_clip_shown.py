@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.reports.scored import RULE, scored, track
-from tfdfd.reports.scored_clip_shown import STRIPS, lines_of, people_of, strips_of
+from tfdfd.reports.scored_clip_shown import STRIPS, lines_of, people_of, steps_of, strips_of
 
 
 def no_heat(crops, is_face):
@@ -68,6 +68,12 @@ def test_heat_above_zero_is_red_below_it_blue_and_the_crop_stays_clear():
 def test_people_without_crops_have_no_strip_and_a_heat_of_nothing_is_no_division_by_zero():
     assert strips_of(people_of(scored([[track([0.5], has_crops=False)]]), RULE), no_heat) == ()
     assert len(strips_of(people_of(scored([[track([0.5])]]), RULE), no_heat)) == 1
+
+
+def test_windows_without_a_face_have_no_step():
+    assert steps_of(scored([[track([0.1])]])) == ()
+    steps = steps_of(scored([[track([0.25])], [], [track([0.75])]]))
+    assert [(step.start_seconds, step.end_seconds, step.score) for step in steps] == [(0, 10, 0.25), (20, 30, 0.75)]
 
 
 def test_lines_break_where_no_face_was_and_between_windows():

@@ -186,6 +186,14 @@ def check_keras_cv() -> Check:
     return Check("keras-cv", OK, version) if version else Check("keras-cv", MISSING, "not installed", SET_UP)
 
 
+def check_gradio() -> Check:
+    """Whether Gradio is installed, which the page of `tfdfd app` is made with (not imported: that takes seconds)."""
+    version = version_of("gradio")
+    if version:
+        return Check("Gradio", OK, f"{version}: tfdfd app")
+    return Check("Gradio", WARNING, "not installed: everything but tfdfd app works", "pip install -e '.[app]'")
+
+
 def check_imagenet_weights() -> Check:
     """Whether Keras already holds the ImageNet weights of Xception, or would download them."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -237,6 +245,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_pyav,
     check_mtcnn,
     check_keras_cv,
+    check_gradio,
     check_imagenet_weights,
     check_pipelines,
     check_data_folder,

@@ -83,6 +83,15 @@ class TimelineTrack:
         check_alike(self.name, self.seconds, self.probabilities)
 
 
+@dataclass(frozen=True)
+class TimelineStep:
+    """The score of a stretch of a clip."""
+
+    start_seconds: float
+    end_seconds: float
+    score: float
+
+
 def interval_chart(
     rows: Sequence[IntervalRow], *, figure: str, overall: float | None, overall_name: str = "all", key: str
 ) -> Markup:
@@ -180,20 +189,41 @@ def range_of(series: Sequence[RobustnessSeries]) -> tuple[float, float]:
     return low - spare, high + spare
 
 
-def timeline_chart(tracks: Sequence[TimelineTrack], threshold: float, *, clip_score: float, key: str) -> Markup:
-    """Draw the face probabilities of a clip over its time, a line a track with gaps where there is no face."""
+def timeline_chart(
+    tracks: Sequence[TimelineTrack],
+    threshold: float,
+    *,
+    clip_score: float,
+    steps: Sequence[TimelineStep] = (),
+    key: str,
+) -> Markup:
+    """Draw the face probabilities of a clip over its time, a line a track with gaps where there is no face.
+
+    Args:
+        tracks: of the clip.
+        threshold: at or above it a clip is called fake.
+        clip_score: of the clip.
+        steps: the scores of its windows, none for a clip that was scored as a whole.
+        key: as of `Chart`.
+    """
     with drawing():
         label = f"Face probability over time: clip score {clip_score:.3f}, threshold {threshold:.2f}; " + "; ".join(
             f"{track.name} {_from_to(track.probabilities.tolist())}" for track in tracks
         )
-        chart = Chart(key, label, height=ABOVE + 120 + BELOW + LEGEND_ROW * (len(tracks) + 2))
-        axes = chart.axes(top=ABOVE, height=120)
+        chart = Chart(key, label, height=ABOVE + 120 + BELOW + LEGEND_ROW * (len(tracks) + 2 + bool(steps)))
+        axes = chart.axes(top=ABOVE, height=120, right=20)  # a number may end beyond the axes
         limit = axes.axhline(threshold, color=SOFT, linestyle=DASHED, linewidth=1.2, gid="mark-threshold")
         score = axes.axhline(clip_score, color=INK, linewidth=1.2, gid="mark-clip-score")
         rows = []
         for number, track in enumerate(tracks):
             line = series_line(axes, number, track.seconds, track.probabilities, has_markers=True)
             rows.append((line, track.name, f"{int(np.isfinite(track.probabilities).sum())} faces"))
+        for step in steps:
+            window = axes.plot([step.start_seconds, step.end_seconds], [step.score] * 2, color=SOFT, linewidth=4,
+                               solid_capstyle="butt", zorder=1.5)[0]  # fmt: skip
+        if steps:
+            told = [step.score for step in steps]
+            rows.append((window, "score of a window", f"{min(told):.3f} to {max(told):.3f}"))
         axes.set_ylim(0, 1)
         axes.set_yticks([0, 0.5, 1])
         chart.name_axes(axes, right="seconds", up="probability that the face is fake")

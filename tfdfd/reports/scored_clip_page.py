@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from tfdfd.reports.detail_charts import timeline_chart
 from tfdfd.reports.page import fill
-from tfdfd.reports.scored_clip_shown import ROWS, ExplainFaces, lines_of, people_of, strips_of
+from tfdfd.reports.score_timeline import timeline_png
+from tfdfd.reports.scored_clip_shown import ROWS, ExplainFaces, lines_of, people_of, steps_of, strips_of
 from tfdfd.scored_clip import FAILED, ScoredClip
 
 if TYPE_CHECKING:
@@ -66,12 +68,16 @@ def reasons_part(clip: ScoredClip, rule: ScoringRule, explain: ExplainFaces) -> 
         return ""
     people = people_of(clip, rule)
     strips = strips_of(people, explain)
-    chart = timeline_chart(lines_of(clip), rule.threshold, clip_score=clip.clip_score, key="timeline")
+    chart = timeline_chart(
+        lines_of(clip), rule.threshold, clip_score=clip.clip_score, steps=steps_of(clip), key="timeline"
+    )
     return fill(
         "scored_clip_reasons.html",
         clip=clip,
         rule=rule,
         chart=chart,
+        picture=base64.b64encode(timeline_png(clip, threshold=rule.threshold)).decode("ascii"),
+        picture_name=f"{PurePath(clip.path).stem}-score.png",
         people=[person for person, _ in people[:ROWS]],
         num_people=len(people),
         strips=strips,

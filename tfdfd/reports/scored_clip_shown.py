@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfdfd.reports.detail_charts import TimelineTrack
+from tfdfd.reports.detail_charts import TimelineStep, TimelineTrack
 from tfdfd.reports.evaluation_shown import FaceShown
 from tfdfd.reports.faces_explained import heat_overlay
 from tfdfd.reports.faces_in_crops import shrink
@@ -119,6 +119,17 @@ def lines_of(clip: ScoredClip) -> tuple[TimelineTrack, ...]:
         if np.isfinite(told).any():
             lines.append(TimelineTrack(f"person {number + 1}", np.array(seconds), np.array(told)))
     return tuple(lines)
+
+
+def steps_of(clip: ScoredClip) -> tuple[TimelineStep, ...]:
+    """Return the scores of the windows of a clip, none for a clip that was not cut."""
+    if clip.max_score is None:
+        return ()
+    return tuple(
+        TimelineStep(window.start_seconds, window.end_seconds, window.score)
+        for window in clip.windows
+        if window.score is not None
+    )
 
 
 def _heat(track: ScoredTrack, explain: ExplainFaces) -> np.ndarray:
