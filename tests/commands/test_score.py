@@ -1,0 +1,174 @@
+"""`tfdfd score`: what it prints and where its pictures go, with a scorer whose answers are known."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from tests.reports.scored_clip_samples import clip, track
+from tests.run_commands import run
+from tests.video_files import write_video
+from tfdfd.commands import local_scoring
+from tfdfd.commands.console import run_command
+from tfdfd.commands.score import main
+from tfdfd.models.scoring import ScoringRule
+from tfdfd.scored_clip import FAILED, PARTIAL, ScoredClip
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "a.mp4", width=128, height=96)
+
+
+@pytest.fixture
+def folder(video, tmp_path, monkeypatch):
+    """A folder with two clips and one that is broken."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("clips/a.mp4", "clips/inner/a.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(video, tmp_path / name)
+    (tmp_path / "clips/broken.mp4").write_text("")
+    return tmp_path
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the scorer was made with and asked for."""
+    asked = {}
+
+    def score_all(paths):
+        for path in paths:
+            asked.setdefault("paths", []).append(str(path))
+            if path.name.startswith("broken"):
+                yield ScoredClip(str(path), FAILED, "the file is empty")
+            else:
+                scored = clip([(0, 0.8, [track([0.2, 0.6], [0.6, 0.8], box=(40, 30, 80, 80))])], path=str(path))
+                yield scored
+
+    def make(folder, console, **options):
+        asked.update(options, model=folder)
+        model = SimpleNamespace(rule=ScoringRule(), folder="saved_models/fake/1")
+        return SimpleNamespace(model=model, score_all=score_all)
+
+    monkeypatch.setattr(local_scoring, "make_local_scorer", make)
+    return asked
+
+
+def said(capfd, *argv, status=0):
+    assert run_command(main, list(map(str, argv))) == status
+    out, err = capfd.readouterr()
+    assert "Traceback" not in err
+    return out, err
+
+
+def test_a_folder_is_a_table_with_every_clip(folder, asked, capfd):
+    out, _ = said(capfd, "clips")
+    assert asked["paths"] == ["clips/a.mp4", "clips/broken.mp4", "clips/inner/a.mp4"]
+    rows = [line.split("│")[1:-1] for line in out.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["clips/a.mp4", "0.7000", "fake", "ok", "0.0", ""],
+        ["clips/broken.mp4", "-", "no evidence", "failed", "0.0", "the file is empty"],
+        ["clips/inner/a.mp4", "0.7000", "fake", "ok", "0.0", ""],
+    ]
+    assert "saved_models/fake/1" in out
+
+
+def test_json_is_one_line_a_clip_and_nothing_else_on_stdout(folder, asked, capfd):
+    out, err = said(capfd, "clips/*.mp4", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["path"], line["status"]) for line in lines] == [("clips/a.mp4", "ok"), ("clips/broken.mp4", "failed")]
+    assert lines[0]["clip_score"] == pytest.approx(0.7)
+    (face, _) = lines[0]["windows"][0]["tracks"][0]["faces"]
+    assert face == {"seconds": 0.2, "box": [40, 30, 80, 80], "fake_probability": pytest.approx(0.6)}
+    assert lines[1] | {"took_seconds": 0} == {
+        "path": "clips/broken.mp4",
+        "status": "failed",
+        "reason": "the file is empty",
+        "clip_score": None,
+        "is_fake": None,
+        "max_score": None,
+        "took_seconds": 0,
+        "warnings": [],
+        "windows": [],
+    }
+    assert "scoring" in err
+
+
+def test_each_line_comes_as_soon_as_its_clip_is_done(folder, asked, capfd, monkeypatch):
+    printed = []
+    monkeypatch.setattr("builtins.print", lambda *texts, **_: printed.append(texts) if texts[0][0] == "{" else None)
+
+    def score_all(paths):
+        for number, path in enumerate(paths):
+            assert len(printed) == number
+            yield ScoredClip(str(path), FAILED, "as planned")
+
+    fake = SimpleNamespace(model=SimpleNamespace(rule=ScoringRule(), folder="m"), score_all=score_all)
+    monkeypatch.setattr(local_scoring, "make_local_scorer", lambda *_, **__: fake)
+    said(capfd, "clips", "--json", status=1)
+    assert len(printed) == 3
+
+
+def test_what_was_left_out_is_announced(folder, asked, capfd, monkeypatch):
+    done = clip([(0, 1, [track([0.5], [0.2])])])
+    partial = ScoredClip("a.mp4", PARTIAL, "time for 3 of 17 frames", 0.2, False, None, done.windows, 1.0, ("HDR",))
+    fake = SimpleNamespace(
+        model=SimpleNamespace(rule=ScoringRule(), folder="m"), score_all=lambda paths: iter([partial])
+    )
+    monkeypatch.setattr(local_scoring, "make_local_scorer", lambda *_, **__: fake)
+    out, _ = said(capfd, "clips/a.mp4", "--time-limit", "2")
+    assert "partial: a.mp4: time for 3 of 17 frames" in out
+    assert "warning: a.mp4: HDR" in out
+
+
+def test_options_reach_the_scorer(folder, asked, capfd):
+    said(capfd, "clips/a.mp4", "--model", "saved_models/x", "--time-limit", "8", "--accept-mismatch")
+    assert str(asked["model"]) == "saved_models/x"
+    assert (asked["time_limit_seconds"], asked["accept_mismatch"], asked["keep_crops"]) == (8, True, False)
+    said(capfd, "clips/a.mp4", "--plot", "a.png")
+    assert (asked["model"], asked["time_limit_seconds"], asked["keep_crops"]) == (None, None, True)
+
+
+def test_where_no_clip_could_be_scored_the_status_is_1(folder, asked, capfd):
+    said(capfd, "clips/broken.mp4", status=1)
+
+
+def test_one_clip_is_drawn_into_files_and_several_into_folders(folder, asked, capfd):
+    out, _ = said(capfd, "clips/a.mp4", "--annotate", "seen/one.mp4", "--plot", "seen/one.png")
+    assert out.count("wrote seen/one") == 2
+    assert sorted(path.name for path in (folder / "seen").iterdir()) == ["one.mp4", "one.png"]
+    out, _ = said(capfd, "clips", "--annotate", "videos", "--plot", "plots/")
+    assert sorted(path.name for path in (folder / "videos").iterdir()) == ["a.mp4", "a_2.mp4"]
+    assert sorted(path.name for path in (folder / "plots").iterdir()) == ["a.png", "a_2.png"]
+    assert "nothing to draw, so no videos/broken.mp4 (the file is empty)" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["gone.mp4"], "gone.mp4: no such file"),
+        (["clips", "--annotate", "one.mp4"], "one file for 3 clips"),
+        (["clips/a.mp4", "--annotate", "one.avi"], "--annotate writes a .mp4 file"),
+        (["clips/a.mp4", "--plot", "one.jpg"], "--plot writes a .png file"),
+        (["clips/a.mp4", "--annotate", "clips/a.mp4"], "would write over"),
+        (["clips", "--annotate", "clips"], "would write over"),
+        (["clips/a.mp4", "--plot", "clips/broken.mp4/x.png"], "cannot write to"),
+        (["clips/a.mp4", "--time-limit", "0"], "--time-limit must be above 0"),
+        (["clips/a.mp4", "--time-limit", "nan"], "--time-limit must be above 0"),
+        (["clips/a.mp4", "--server", "h:1", "--server-model", "m", "--model", "x"], "--model is on this machine"),
+        (["clips/a.mp4", "--server", "h:1", "--server-model", "m", "--time-limit", "8"], "--time-limit needs"),
+        (["clips/a.mp4", "--server-model", "m"], "--server"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(options, message, folder, asked, capfd):
+    _, err = said(capfd, *options, status=1)
+    assert message in err
+    assert asked == {}
+
+
+def test_help_loads_no_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow is loaded for --help')")
+    done = run("tfdfd", "score", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--time-limit" in done.stdout
