@@ -69,6 +69,12 @@ def process(model, uploads):
 
 
 @pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
 def address(process, clip):  # which is rendered while the page comes up
     said = []
     for line in process.stdout:
@@ -86,41 +92,40 @@ def kept(folder):
     return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
 
 
-def test_a_clip_is_dropped_and_its_verdict_and_reasons_appear(process, address, clip, uploads, tmp_path):
-    with browser(tmp_path / "profile") as window:
-        window.visit(address, width=1280)
-        window.wait_for("input[type=file]").send_keys(str(clip))
-        window.wait_for("#reasons section")
-        assert window.run("return document.querySelector('#outcome h2').textContent") == "Fake"
-        assert window.run("return document.querySelector('#outcome .clip-name').textContent") == clip.name
-        faces, heats = window.run(PICTURES, "#reasons .face"), window.run(PICTURES, "#reasons .heat")
-        assert len(faces) == len(heats) == window.run("return document.querySelectorAll('.faces li').length") > 0
-        assert min(faces + heats) > 0
-        assert window.run("return document.querySelector('svg.chart').getBoundingClientRect().height") > 100
-        assert window.run("return document.querySelectorAll('#reasons tbody tr').length") == 1
-        assert kept(uploads) == []
-        for width in (1280, 390):
-            window.resize(width)
-            assert nothing_sticks_out(window), width
-            assert window.run(CUT_OFF) == []
-        assert unreadable(window) == {}
-        assert window.run(FETCHED_FROM) == [address.rstrip("/")]
-        assert complaints(window) == []
+def test_a_clip_is_dropped_and_its_verdict_and_reasons_appear(process, window, address, clip, uploads, tmp_path):
+    window.visit(address, width=1280)
+    window.wait_for("input[type=file]").send_keys(str(clip))
+    window.wait_for("#reasons section")
+    assert window.run("return document.querySelector('#outcome h2').textContent") == "Fake"
+    assert window.run("return document.querySelector('#outcome .clip-name').textContent") == clip.name
+    faces, heats = window.run(PICTURES, "#reasons .face"), window.run(PICTURES, "#reasons .heat")
+    assert len(faces) == len(heats) == window.run("return document.querySelectorAll('.faces li').length") > 0
+    assert min(faces + heats) > 0
+    assert window.run("return document.querySelector('svg.chart').getBoundingClientRect().height") > 100
+    assert window.run("return document.querySelectorAll('#reasons tbody tr').length") == 1
+    assert kept(uploads) == []
+    for width in (1280, 390):
+        window.resize(width)
+        assert nothing_sticks_out(window), width
+        assert window.run(CUT_OFF) == []
+    assert unreadable(window) == {}
+    assert window.run(FETCHED_FROM) == [address.rstrip("/")]
+    assert complaints(window) == []
 
-        # By night, and a file that only its name makes a video.
-        (tmp_path / "notes.mp4").write_text("milk, bread, eggs")
-        window.visit(address, width=390, theme="dark")
-        window.wait_for("input[type=file]").send_keys(str(tmp_path / "notes.mp4"))
-        window.wait_for("#outcome .not-scored")
-        assert "not a readable video" in window.run("return document.querySelector('#outcome .reason').textContent")
-        assert str(uploads) not in window.run("return document.body.innerText")
-        assert window.run("return document.querySelector('#reasons section')") is None
-        assert unreadable(window) == {}
-        assert complaints(window) == []
+    # By night, and a file that only its name makes a video.
+    (tmp_path / "notes.mp4").write_text("milk, bread, eggs")
+    window.visit(address, width=390, theme="dark")
+    window.wait_for("input[type=file]").send_keys(str(tmp_path / "notes.mp4"))
+    window.wait_for("#outcome .not-scored")
+    assert "not a readable video" in window.run("return document.querySelector('#outcome .reason').textContent")
+    assert str(uploads) not in window.run("return document.body.innerText")
+    assert window.run("return document.querySelector('#reasons section')") is None
+    assert unreadable(window) == {}
+    assert complaints(window) == []
 
-        # While the page is still open.
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_SECONDS) == 0
+    # While the page is still open.
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 0
     assert "deleted" in process.stdout.read()
     assert list(uploads.glob(f"{app._FOLDER}*")) == []
 
@@ -153,23 +158,45 @@ def test_help_loads_neither_tensorflow_nor_gradio():
     assert told.endswith("set()\n")
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """What asks the page's server as a browser does, by a name of this machine; no clip is ever scored."""
+def server_that_fails(uploads):
+    """Return a server whose page takes clips of up to 1 kB and comes to grief over each."""
     pytest.importorskip("gradio", reason="gradio is not installed (pip install tfdfd[app])")
-    from fastapi.testclient import TestClient
-
     from tfdfd.commands.app_page import make_page
     from tfdfd.commands.app_server import make_server
     from tfdfd.models.scoring import ScoringRule
     from tfdfd.reports.scored_clip_page import ModelShown
 
-    def never(*_):
-        raise AssertionError("nothing is to be scored")
+    def fails(*_):
+        raise AssertionError("this is no more than a test")
 
-    model, folder = ModelShown("a <b>", ()), tmp_path_factory.mktemp("uploads")
-    page = make_page(never, never, ScoringRule(), model, uploads=folder, limit="1kb")
-    server = make_server(page, limit="1kb", hosts=("127.0.0.1", "localhost"))
+    page = make_page(fails, fails, ScoringRule(), ModelShown("a <b>", ()), uploads=uploads, limit="1kb")
+    return make_server(page, limit="1kb", hosts=("127.0.0.1", "localhost"))
+
+
+def test_a_fault_of_the_program_is_said_on_the_page_and_its_clip_is_deleted_too(window, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    server = server_that_fails(tmp_path / "uploads")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        running = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        running.start()
+        try:
+            window.visit(f"http://127.0.0.1:{listening.getsockname()[1]}/", width=800)
+            window.wait_for("input[type=file]").send_keys(str(tmp_path / "a.mp4"))
+            assert "The program has a fault" in window.wait_for("#outcome .not-scored").text
+            assert kept(tmp_path / "uploads") == []
+        finally:
+            server.should_exit = True
+            running.join()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """What asks the page's server as a browser does, by a name of this machine."""
+    folder = tmp_path_factory.mktemp("uploads")
+    server = server_that_fails(folder)
+    from fastapi.testclient import TestClient
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         with TestClient(server.config.app, base_url="http://127.0.0.1:7860") as client:

@@ -88,8 +88,9 @@ def test_the_chart_has_a_step_for_each_window_and_goes_with_the_faces_as_a_pictu
 
 
 def test_a_crowd_is_cut_short_and_says_so():
-    told = text_of(reasons_part(scored([[track([0.5])] for _ in range(70)]), RULE, no_heat))
-    assert "and 10 more, not listed" in told
+    told = text_of(reasons_part(scored([[track([0.5 + (number > 9) / 10])] for number in range(70)]), RULE, no_heat))
+    assert "and 10 more with lower scores, not listed" in told
+    assert "690 to 700 s, person 1" in told
     assert "The faces of the 6 people with the highest scores are shown, of 70." in told
 
 

@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfdfd.clip import TfdfdError
 from tfdfd.reports.scored_clip_page import ModelShown, reasons_part, verdict_part
-from tfdfd.scored_clip import ScoredClip
+from tfdfd.scored_clip import FAILED, ScoredClip
 
 if TYPE_CHECKING:
     from tfdfd.models.scoring import ScoringRule
@@ -52,7 +53,7 @@ def make_page(
             raise ValueError(f"{path} was not uploaded")
         try:
             yield gradio.skip(), _busy(f"Scoring {path.name} …"), ""
-            clip = _as_uploaded(score(path), path)
+            clip = _as_uploaded(_scored(score, path), path)
             verdict = verdict_part(clip, rule, model)
             yield gradio.skip(), verdict, "" if clip.clip_score is None else _busy("Drawing the faces …")
             yield None, verdict, reasons_part(clip, rule, explain)
@@ -64,7 +65,7 @@ def make_page(
         upload = gradio.File(label="Video", file_types=["video", *VIDEO_SUFFIXES], height=160, elem_id="clip")
         verdict = gradio.HTML(apply_default_css=False, elem_id="outcome", js_on_load=_SPOKEN)
         reasons = gradio.HTML(apply_default_css=False, elem_id="reasons")
-        upload.upload(
+        scoring = upload.upload(
             answer,
             upload,
             [upload, verdict, reasons],
@@ -73,12 +74,27 @@ def make_page(
             concurrency_limit=1,
             api_visibility="private",
         )
+        shown = [upload, verdict, reasons]
+        scoring.failure(lambda: (None, _FAULT, ""), None, shown, show_progress="hidden", api_visibility="private")
     page.queue(max_size=_WAITING, api_open=False)
     return page
 
 
 _SPOKEN = "element.setAttribute('aria-live', 'polite');"
 """What appears there is read aloud to those who do not see it."""
+
+
+_FAULT = (
+    '<section class="tfdfd verdict not-scored"><h2>Not scored</h2><p class="reason">The program has a fault that this '
+    "clip brings out: the terminal that it was started from says which.</p></section>"
+)
+
+
+def _scored(score: Callable[[Path], ScoredClip], path: Path) -> ScoredClip:
+    try:
+        return score(path)
+    except TfdfdError as error:
+        return ScoredClip(str(path), FAILED, str(error))
 
 
 def _introduction(model: ModelShown, limit: str) -> str:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from tfdfd.reports.detail_charts import timeline_chart
 from tfdfd.reports.page import fill
 from tfdfd.reports.score_timeline import timeline_png
-from tfdfd.reports.scored_clip_shown import ROWS, ExplainFaces, lines_of, people_of, steps_of, strips_of
+from tfdfd.reports.scored_clip_shown import (
+    ROWS,
+    ExplainFaces,
+    lines_of,
+    most_suspicious,
+    people_of,
+    steps_of,
+    strips_of,
+)
 from tfdfd.scored_clip import FAILED, ScoredClip
 
 if TYPE_CHECKING:
@@ -78,7 +86,7 @@ def reasons_part(clip: ScoredClip, rule: ScoringRule, explain: ExplainFaces) -> 
         chart=chart,
         picture=base64.b64encode(timeline_png(clip, threshold=rule.threshold)).decode("ascii"),
         picture_name=f"{PurePath(clip.path).stem}-score.png",
-        people=[person for person, _ in people[:ROWS]],
+        people=[person for person, _ in most_suspicious(people, ROWS)],
         num_people=len(people),
         strips=strips,
     )

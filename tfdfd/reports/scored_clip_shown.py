@@ -27,7 +27,7 @@ STRIPS = 6
 LINES = 6
 """People that the timeline tells apart."""
 ROWS = 60
-"""Rows of the table of people."""
+"""Rows of the table of people, again of those with the highest scores."""
 FACE = 128
 """Side of a face on the page in pixels."""
 _STRONG_HEAT = 0.98
@@ -60,7 +60,11 @@ class StripOfFaces:
     faces: tuple[FaceShown, ...]
 
 
-def people_of(clip: ScoredClip, rule: ScoringRule) -> list[tuple[PersonShown, ScoredTrack]]:
+Person = tuple[PersonShown, ScoredTrack]
+"""What is shown of a person, and what they were scored by."""
+
+
+def people_of(clip: ScoredClip, rule: ScoringRule) -> list[Person]:
     """Return the people of a clip in playing order, each window's main one first, with what they were scored by."""
     is_cut = len(clip.windows) > 1
     found = []
@@ -86,20 +90,24 @@ def people_of(clip: ScoredClip, rule: ScoringRule) -> list[tuple[PersonShown, Sc
     return found
 
 
-def strips_of(people: Sequence[tuple[PersonShown, ScoredTrack]], explain: ExplainFaces) -> tuple[StripOfFaces, ...]:
+def most_suspicious(people: Sequence[Person], count: int) -> list[Person]:
+    """Return so many people with the highest scores, in the order they came in."""
+    ranked = sorted(range(len(people)), key=lambda number: -people[number][0].score)
+    return [people[number] for number in sorted(ranked[:count])]
+
+
+def strips_of(people: Sequence[Person], explain: ExplainFaces) -> tuple[StripOfFaces, ...]:
     """Return the faces of the most suspicious people, in playing order, and what the network saw in them.
 
     Args:
         people: as `people_of` has them; those without crops are left out.
         explain: asked for the heat maps of those that are shown, and of no others: it takes as long as scoring.
     """
-    with_crops = [number for number, (_, track) in enumerate(people) if track.crops is not None]
-    chosen = sorted(sorted(with_crops, key=lambda number: -people[number][0].score)[:STRIPS])
-    heats = [_heat(people[number][1], explain) for number in chosen]
-    scale = _strongest([heat[people[n][1].is_face] for n, heat in zip(chosen, heats, strict=True)])
+    chosen = most_suspicious([(person, track) for person, track in people if track.crops is not None], STRIPS)
+    heats = [_heat(track, explain) for _, track in chosen]
+    scale = _strongest([heat[track.is_face] for (_, track), heat in zip(chosen, heats, strict=True)])
     return tuple(
-        StripOfFaces(people[number][0], _faces(people[number][1], heat, scale))
-        for number, heat in zip(chosen, heats, strict=True)
+        StripOfFaces(person, _faces(track, heat, scale)) for (person, track), heat in zip(chosen, heats, strict=True)
     )
 
 
