@@ -1,6 +1,7 @@
 """A path in, a score out, by a server: over gRPC and REST, with faces found here or there, as the Python path gives."""
 
 import io
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ from PIL import Image
 
 from tests.run_commands import ROOT, environment
 from tests.serving.loopback_server import LoopbackServer, RealServer, SavedModelSignatures
-from tests.serving.signature_requests import CONFIG, NUM_FRAMES, export_small, jpeg, make_clip
+from tests.serving.signature_requests import NUM_FRAMES, jpeg, make_clip
 from tfdfd.clip import Clip, ClipFrames
 from tfdfd.data.frame_source import PyAvFrameSource
 from tfdfd.data.strips import decode_strip, encode_strip
@@ -21,6 +22,7 @@ from tfdfd.extraction import extract_clip, faces_of_frames
 from tfdfd.faces.mtcnn import MTCNN
 from tfdfd.scored_clip import FAILED, NO_FACE, OK
 from tfdfd.serving.client import ScoringClient
+from tfdfd.serving.local_scorer import LocalScorer
 from tfdfd.serving.saved_model import LoadedModel
 
 TRANSPORTS = ("grpc", "rest")
@@ -29,8 +31,8 @@ NAME = "small"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return LoadedModel(export_small(tmp_path_factory.mktemp("models") / NAME))
+def model(small_version):
+    return LoadedModel(small_version)
 
 
 @pytest.fixture(scope="module", params=["loopback", "tensorflow_model_server"])
@@ -53,7 +55,8 @@ def paths(tmp_path_factory):
     return [folder / name for name in (*PEOPLE, "broken.mp4")]
 
 
-def write_frames(path: Path, frames: np.ndarray) -> None:
+def write_frames(path: Path, frames: np.ndarray) -> Path:
+    """Write frames, uint8 RGB (n, height, width, 3), as a video of ten a second."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "12", "preset": "veryfast", "threads": "1"})
         stream.height, stream.width = frames.shape[1:3]
@@ -61,16 +64,17 @@ def write_frames(path: Path, frames: np.ndarray) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
+    return path
 
 
 @pytest.fixture(scope="module")
-def detector():
-    return MTCNN(min_face_share=CONFIG.min_face_share)
+def detector(model):
+    return MTCNN(min_face_share=model.extraction.min_face_share)
 
 
 @pytest.fixture(scope="module")
-def extracted(paths, detector):
-    return [extract_clip(Clip(str(path), path), PyAvFrameSource(), detector, CONFIG) for path in paths]
+def extracted(model, paths, detector):
+    return [extract_clip(Clip(str(path), path), PyAvFrameSource(), detector, model.extraction) for path in paths]
 
 
 def scores_in_python(model, extracted, *, through=lambda crops: crops):
@@ -115,9 +119,9 @@ def test_with_faces_found_here_it_gives_the_scores_of_the_python_path(
         np.testing.assert_array_equal(track.is_face, expected.is_face)
         np.testing.assert_array_equal(track.boxes_xyxy, expected.boxes_xyxy)
         np.testing.assert_array_equal(track.crops, crops)
-        np.testing.assert_allclose(track.seconds, np.arange(NUM_FRAMES) / 10, atol=1e-6)
+        np.testing.assert_allclose(track.seconds, extracted[1].frames.frame_indices / 10, atol=1e-6)
         assert abs(track.score - float(track.face_probabilities[track.is_face].mean())) < 1e-5
-    assert scored[2].reason == f"no face found in {NUM_FRAMES} frames of 240 x 150"
+    assert scored[2].reason == f"no face found in {model.extraction.places} frames of 240 x 150"
     assert "broken.mp4" in scored[3].reason
 
 
@@ -148,7 +152,9 @@ def test_with_faces_found_by_the_server_it_gives_them_too(server, transport, pix
         scored = list(client.score_all(paths))
     assert [clip.status for clip in scored] == [OK, OK, NO_FACE, FAILED]
     if pixels == "jpeg":
-        extracted = [faces_of_frames(faces.clip_id, as_jpeg(faces.frames), detector, CONFIG) for faces in extracted[:2]]
+        extracted = [
+            faces_of_frames(faces.clip_id, as_jpeg(faces.frames), detector, model.extraction) for faces in extracted[:2]
+        ]
     expected = scores_in_python(model, extracted)
     np.testing.assert_allclose([clip.clip_score for clip in scored[:2]], expected, atol=1e-5)
     tracks = scored[1].windows[0].tracks
@@ -156,7 +162,7 @@ def test_with_faces_found_by_the_server_it_gives_them_too(server, transport, pix
     for track, found_here in zip(tracks, extracted[1].tracks, strict=True):
         np.testing.assert_array_equal(track.is_face, found_here.is_face)
         np.testing.assert_allclose(track.boxes_xyxy, found_here.boxes_xyxy, atol=0.01)
-    assert scored[2].reason == f"no face found in {NUM_FRAMES} frames of 240 x 150"
+    assert scored[2].reason == f"no face found in {model.extraction.places} frames of 240 x 150"
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -173,17 +179,29 @@ def test_the_server_s_model_says_what_it_is(server, transport, model):
         assert client.model.target.version == 1
 
 
-def test_over_rest_and_with_faces_found_by_the_server_tensorflow_is_not_loaded(server, paths):
+def test_a_long_clip_is_scored_in_windows_as_on_this_machine(server, model, detector, tmp_path):
+    person, nobody = make_clip(0, people=1)[:1], make_clip(0, people=0)[:1]
+    shown = [person if number < 60 else person[:, ::-1] if number < 180 else nobody for number in range(250)]
+    path = write_frames(tmp_path / "long.mp4", np.concatenate(shown))
+    expected = LocalScorer(model, PyAvFrameSource(), detector, model.extraction).score(path)
+    with client_of(server, "grpc", detector, pixels="raw") as client:
+        scored = client.score(path)
+    assert [window.start_seconds for window in scored.windows] == [0.0, 10.0, 20.0]
+    assert scored.max_score == pytest.approx(expected.max_score, abs=1e-5)
+    assert scored.clip_score == pytest.approx(expected.clip_score, abs=1e-5)
+    np.testing.assert_array_equal(scored.windows[0].tracks[0].seconds, expected.windows[0].tracks[0].seconds)
+    assert [window.score is None for window in scored.windows] == [window.score is None for window in expected.windows]
+
+
+def test_the_command_scores_by_a_server_and_over_rest_loads_no_tensorflow(server, paths):
     script = f"""
 import sys
-from pathlib import Path
-from tfdfd.data.frame_source import PyAvFrameSource
-from tfdfd.serving.client import ScoringClient
-with ScoringClient(
-    "{server.addresses["rest"]}", "{NAME}", transport="rest", faces="server", frame_source=PyAvFrameSource()
-) as client:
-    scored = client.score(Path({str(paths[0])!r}))
-print(scored.status, scored.is_fake is not None, "tensorflow" in sys.modules, "grpc" in sys.modules)
+from tfdfd.commands.main import main
+status = main([
+    "score", *{list(map(str, paths))!r}, "--json", "--server", {server.addresses["rest"]!r}, "--server-model", {NAME!r},
+    "--transport", "rest", "--faces", "server",
+])
+print(status, "tensorflow" in sys.modules, "grpc" in sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -194,13 +212,16 @@ print(scored.status, scored.is_fake is not None, "tensorflow" in sys.modules, "g
         timeout=120,
         check=False,
     )
-    assert done.stdout.split() == ["ok", "True", "False", "False"], done.stderr
+    assert done.returncode == 0, done.stderr
+    *clips, last = done.stdout.splitlines()
+    assert last.split() == ["0", "False", "False"]
+    assert [json.loads(clip)["status"] for clip in clips] == [OK, OK, NO_FACE, FAILED]
 
 
 @pytest.mark.clips
 def test_a_real_clip_scores_as_in_python(server, model, detector, test_data):
     path = sorted((test_data / "clips").rglob("*.mp4"))[0]
-    faces = extract_clip(Clip(str(path), path), PyAvFrameSource(), detector, CONFIG)
+    faces = extract_clip(Clip(str(path), path), PyAvFrameSource(), detector, model.extraction)
     with client_of(server, "grpc", detector) as client:
         scored = client.score(path)
     assert scored.status == OK, "this clip has no face: choose another"

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfdfd.clip import Clip, ClipError, TfdfdError
+from tfdfd.clip import ClipError, ClipFrames, TfdfdError
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
-from tfdfd.extraction import Detector, FrameSource, extraction_config_of, extraction_fingerprint
+from tfdfd.data.frame_source import one_ahead
+from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.scored_clip import ScoredClip
+from tfdfd.serving.clip_parts import ClipPart, ClipReader, PlannedFrameSource
+from tfdfd.serving.clip_verdict import ClipVerdict
 from tfdfd.serving.remote_errors import BadAnswerError
-from tfdfd.serving.remote_faces import ClipRequest, Faces, FacesHere, FacesThere
+from tfdfd.serving.remote_faces import Faces, FacesHere, FacesThere, Looked, WindowRequest
 from tfdfd.serving.remote_model import RemoteModel, Transport, ask_about, check_outputs, require_expected
 from tfdfd.serving.remote_target import (
     DEADLINE_SECONDS,
@@ -33,9 +37,20 @@ from tfdfd.serving.remote_target import (
     SERVER,
     Target,
 )
+from tfdfd.serving.time_limit import Pace
 
 _MOST_ROWS = 8
 """People a request: eight raw rows of 17 crops of 200 px are 16 MB, and few servers batch fewer."""
+
+
+class _UnderWay(NamedTuple):
+    """A window of a clip whose answer is waited for."""
+
+    part: ClipPart
+    """Without its frames; with the reason where it could not be read."""
+    frames: ClipFrames | None
+    """What is known of them, without their pixels."""
+    looked: Future[Looked] | None
 
 
 class ScoringClient:
@@ -45,7 +60,7 @@ class ScoringClient:
     one pool of HTTP connections, which are kept. Use it as a context manager: entering asks the server what it serves.
 
     A clip that cannot be read has the status failed; a server that cannot be used raises, whatever clip it was about.
-    A clip is scored as one whole, however long; `tfdfd.serving.local_scorer` cuts long ones into windows.
+    Long clips are cut into windows as `tfdfd.serving.local_scorer` cuts them, and each window is a request.
 
     Args:
         address: HOST:PORT; TensorFlow Serving's ports are 8500 for gRPC and 8501 for REST.
@@ -64,8 +79,8 @@ class ScoringClient:
             are 100 MB a clip of 1080p.
         deadline_seconds: for one request, all tries together.
         tries: times that a request is tried in all where the server is busy or the connection breaks.
-        max_in_flight: clips whose requests are under way at once in `score_all`, at most; so many clips' crops or JPEGs
-            are in memory, and the frames of two.
+        max_in_flight: clips, or windows of long ones, whose requests are under way at once, at most; the crops or JPEGs
+            of so many are in memory, and the frames of two.
         expected_fingerprint: how the crops must have been made that the model was trained on.
         expected_digest: the network's digest that the model must have.
         accept_mismatch: with faces="local", go on although clips are cropped otherwise here than for the model.
@@ -80,7 +95,7 @@ class ScoringClient:
         address: str,
         model_name: str,
         *,
-        frame_source: FrameSource,
+        frame_source: PlannedFrameSource,
         make_detector: Callable[[ExtractionConfig], Detector] | None = None,
         transport: str = GRPC,
         version: int | None = None,
@@ -147,59 +162,52 @@ class ScoringClient:
         Raises:
             ServerError: if the server cannot be used.
         """
-        _, faces = self._connect()
-        began = time.monotonic()
-        try:
-            frames = self._frame_source.read(path, faces.plan)
-        except ClipError as error:
-            frames = error
-        return self._ask(faces.request(path, frames), began)
+        (scored,) = self.score_all([path])
+        return scored
 
     def score_all(self, paths: Iterable[Path]) -> Iterator[ScoredClip]:
         """Score clips in order, each as soon as it and those before it are done.
 
+        Args:
+            paths: of the clips; taken from another thread, one ahead of those under way.
+
         Raises:
             ServerError: if the server cannot be used, at the first clip that shows it.
         """
-        _, faces = self._connect()
-        began: deque[float] = deque()
-
-        def clips() -> Iterator[Clip]:
-            for path in paths:
-                began.append(time.monotonic())  # a source asks for a clip when it begins to read it
-                yield Clip(str(path), path)
-
-        waiting: deque[Future[ScoredClip]] = deque()
+        model, faces = self._connect()
+        reader = ClipReader(self._frame_source, faces.plan, pace=Pace())
+        under_way: deque[_UnderWay] = deque()
+        verdicts = _Verdicts(model)
         pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="in-flight")
         try:
-            for clip, frames in self._frame_source.iterate(clips(), faces.plan):
-                request = faces.request(clip.path, frames)
-                del frames  # else these pixels stay while the next clip is waited for
-                waiting.append(pool.submit(self._ask, request, began.popleft()))
-                del request
-                while waiting and (len(waiting) >= self._max_in_flight or waiting[0].done()):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            with closing(one_ahead(reader.parts(paths))) as parts:
+                for part in parts:
+                    under_way.append(self._begin(part, faces, pool))
+                    del part  # its frames are large
+                    while under_way and (len(under_way) >= self._max_in_flight or _is_done(under_way[0])):
+                        yield from verdicts.take(under_way.popleft())
+            while under_way:
+                yield from verdicts.take(under_way.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, request: ClipRequest | ScoredClip, began: float) -> ScoredClip:
-        if isinstance(request, ClipRequest):
-            target = self.model.target
-            num_rows = len(next(iter(request.inputs.values())))
-            parts = []
-            for first in range(0, num_rows, _MOST_ROWS):
-                rows = {name: value[first : first + _MOST_ROWS] for name, value in request.inputs.items()}
-                answer = self._transport.predict(
-                    target, request.signature, rows, deadline_seconds=self._deadline_seconds
-                )
-                batch = min(_MOST_ROWS, num_rows - first)
-                parts.append(check_outputs(answer, request.signature, batch, target))
-            scored = request.scored({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-        else:
-            scored = request
-        return replace(scored, took_seconds=time.monotonic() - began)
+    def _begin(self, part: ClipPart, faces: Faces, pool: ThreadPoolExecutor) -> _UnderWay:
+        part.watch.go_on()
+        if part.window is None or not isinstance(part.frames, ClipFrames):
+            return _UnderWay(part, None, None)
+        request = faces.request(str(part.path), part.frames, part.window, part.first_seconds)
+        looked = pool.submit(self._ask, request) if isinstance(request, WindowRequest) else _known(request)
+        return _UnderWay(replace(part, frames=None), _without_pixels(part.frames), looked)
+
+    def _ask(self, request: WindowRequest) -> Looked:
+        target = self.model.target
+        num_rows = len(next(iter(request.inputs.values())))
+        parts = []
+        for first in range(0, num_rows, _MOST_ROWS):
+            rows = {name: value[first : first + _MOST_ROWS] for name, value in request.inputs.items()}
+            answer = self._transport.predict(target, request.signature, rows, deadline_seconds=self._deadline_seconds)
+            parts.append(check_outputs(answer, request.signature, min(_MOST_ROWS, num_rows - first), target))
+        return request.scored({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def _connect(self) -> tuple[RemoteModel, Faces]:
         with self._connecting:
@@ -223,7 +231,7 @@ class ScoringClient:
                     f"faces were looked for every {config.detect_every:g} seconds of the clips that the model was "
                     "trained on; the server looks in the frames that it is sent, those of the places"
                 )
-            return FacesThere(model, config, pixels=self._pixels)
+            return FacesThere(config, pixels=self._pixels)
         detector = self._make_detector(config)
         self.warning = require_same_preprocessing(
             model.fingerprint,
@@ -233,6 +241,42 @@ class ScoringClient:
             accept=self._accept_mismatch,
         )
         return FacesHere(model, detector, config, pixels=self._pixels, keep_crops=self._keep_crops)
+
+
+class _Verdicts:
+    """Puts windows together to clips; they come in order."""
+
+    def __init__(self, model: RemoteModel) -> None:
+        self._rule: Any = model  # which says as well as its rule from which score on a clip is fake
+        self._of_clip: ClipVerdict | None = None
+
+    def take(self, one: _UnderWay) -> Iterator[ScoredClip]:
+        """Wait for a window; yield the clip if it is its last."""
+        if self._of_clip is None:
+            self._of_clip = ClipVerdict(one.part, self._rule)
+        if isinstance(one.part.frames, ClipError):
+            self._of_clip.add_unreadable(one.part.frames)
+        elif one.frames is not None and one.looked is not None:
+            looked = one.looked.result()
+            num_places = int((one.frames.frame_indices >= 0).sum())
+            self._of_clip.add(one.part, one.frames, looked.faces, looked.window, num_looked_at=num_places)
+        if one.part.is_last:
+            verdict, self._of_clip = self._of_clip, None
+            yield verdict.finish(num_places_left_out=0)
+
+
+def _is_done(one: _UnderWay) -> bool:
+    return one.looked is None or one.looked.done()
+
+
+def _known(looked: Looked) -> Future[Looked]:
+    future: Future[Looked] = Future()
+    future.set_result(looked)
+    return future
+
+
+def _without_pixels(frames: ClipFrames) -> ClipFrames:
+    return replace(frames, frames=np.zeros((len(frames.frames), 0, 0, 3), np.uint8))
 
 
 def _open(target: Target, tries: int) -> Transport:

@@ -63,9 +63,9 @@ class RemoteModel:
         except (ValueError, TypeError) as error:
             raise BadAnswerError(f"{self.target} scores by a rule that this tfdfd does not know: {error}") from error
 
-    def is_fake(self, score: float) -> bool:
-        """Return whether a clip score is called fake, as `ScoringRule.is_fake` does."""
-        return bool(np.float32(score) >= np.float32(self.threshold))
+    def is_fake(self, scores: np.ndarray) -> np.ndarray:
+        """Return which clip scores are called fake, bool, same shape, as `ScoringRule.is_fake` does."""
+        return np.asarray(scores, np.float32) >= np.float32(self.threshold)
 
 
 def ask_about(transport: Transport, target: Target, *, deadline_seconds: float) -> RemoteModel:
