@@ -108,7 +108,10 @@ def test_matrix_products_find_the_same_faces(detector, astronaut):
     assert iou(by_matmul.boxes_xyxy, by_area.boxes_xyxy).diagonal().min() > 0.98
 
 
-@pytest.mark.parametrize("shape", [(0, 100, 100, 3), (2, 4, 4, 3), (1, 1, 300, 3), (2, 200, 300, 3)])
+@pytest.mark.parametrize(
+    "shape",
+    [(0, 100, 100, 3), (2, 4, 4, 3), (1, 1, 300, 3), (2, 200, 300, 3), (1, 1, 4000, 3), (1, 12, 3000, 3)],
+)
 def test_no_frames_tiny_frames_and_plain_frames_have_no_faces(detector, shape):
     found = detector(np.full(shape, 90, np.uint8))
     assert [len(detections) for detections in found] == [0] * shape[0]

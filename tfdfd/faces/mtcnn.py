@@ -30,6 +30,9 @@ _SIDE_BY_SIDE = 2
 _SCREEN_MARGIN = 1.0
 # Of so many windows one may be in doubt; in real frames it is one of hundreds.
 _WINDOWS_PER_DOUBT = 16
+# No face of under 3 pixels is looked for: a frame of few rows is not enlarged until they are many, which for a ribbon of
+# 12 x 3000 took gigabytes.
+_MAX_SCALE = 4.0
 # Smaller levels stay in the cache, where float32 is as fast.
 _SCREEN_FROM_PIXELS = 1 << 17
 
@@ -215,10 +218,11 @@ class MTCNN(tf.Module):
         return faces.boxes, tf.gather(landmarks, order), tf.sigmoid(faces.logits), faces.rows
 
     def _first_scale(self, shorter_side: tf.Tensor) -> tf.Tensor:
-        """Return the float64 scale at which the smallest face fills one window."""
+        """Return the float64 scale at which the smallest face fills one window, at most _MAX_SCALE."""
         if self._min_face_size is not None:
-            return tf.constant(WINDOW / self._min_face_size, tf.float64)
-        return WINDOW / (self._min_face_share * tf.cast(tf.maximum(shorter_side, 1), tf.float64))
+            return tf.constant(min(WINDOW / self._min_face_size, _MAX_SCALE), tf.float64)
+        scale = WINDOW / (self._min_face_share * tf.cast(tf.maximum(shorter_side, 1), tf.float64))
+        return tf.minimum(scale, _MAX_SCALE)
 
     def _propose(self, frames: tf.Tensor) -> Candidates:
         """Run PNet over the pyramid of frames, float32 [n, h, w, 3] in 0 to 255."""

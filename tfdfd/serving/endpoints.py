@@ -60,7 +60,8 @@ def make_endpoints(
         return scorer.score_logits(tf.scatter_nd(where, logits, tf.shape(is_face, tf.int64)), is_face)
 
     def tell(ask: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: tf.fill(tf.shape(ask)[:1], text) for name, text in about.items()}
+        ask = checked_rows(ask, "ask", "[batch]", rank=1)
+        return {name: tf.fill(tf.shape(ask), text) for name, text in about.items()}
 
     endpoints: Endpoints = {
         CROPS: (score, crops_specs),

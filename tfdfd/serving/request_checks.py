@@ -40,16 +40,17 @@ def checked_crops(crops: tf.Tensor, is_face: tf.Tensor, size: int) -> tuple[tf.T
         return tf.identity(crops), tf.identity(is_face)
 
 
-def checked_rows(texts: tf.Tensor, name: str, dimensions: str) -> tf.Tensor:
-    """Return strings [batch, ...] of two dimensions, or fail with INVALID_ARGUMENT.
+def checked_rows(texts: tf.Tensor, name: str, dimensions: str, *, rank: int = 2) -> tf.Tensor:
+    """Return strings of so many dimensions, or fail with INVALID_ARGUMENT.
 
     Args:
-        texts: must have two dimensions.
+        texts: must have `rank` dimensions.
         name: of the input, for the message.
         dimensions: what they are, for the message.
+        rank: how many.
     """
     shape = _shape(texts)
-    check = _require(tf.equal(tf.size(shape), 2), f"{name} must be {dimensions}, got shape", shape)
+    check = _require(tf.equal(tf.size(shape), rank), f"{name} must be {dimensions}, got shape", shape)
     with tf.control_dependencies([check]):
         return tf.identity(texts)
 
@@ -121,7 +122,10 @@ def _decode(jpeg: tf.Tensor) -> tf.Tensor:
 
 
 def _shape(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.raw_ops.Shape(input=tensor, out_type=tf.int32)
+    # The graph optimiser believes the declared rank and would fold a check of it to true; a placeholder of unknown
+    # shape hides it.
+    hidden = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tf.TensorShape(None))
+    return tf.raw_ops.Shape(input=hidden, out_type=tf.int32)
 
 
 def _is_same(shape: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
