@@ -126,7 +126,9 @@ def test_a_clip_is_dropped_and_its_verdict_and_reasons_appear(process, window, a
     # While the page is still open.
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_SECONDS) == 0
-    assert "deleted" in process.stdout.read()
+    last_words = process.stdout.read()
+    assert "deleted" in last_words
+    assert "Traceback" not in last_words
     assert list(uploads.glob(f"{app._FOLDER}*")) == []
 
 

@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace, listening: socket.socket, uploads: Path,
     os.environ.update(_NO_CALLS_HOME, GRADIO_TEMP_DIR=str(uploads))
 
     from tfdfd.commands.app_page import UPLOAD_LIMIT, make_page
-    from tfdfd.commands.app_server import make_server
+    from tfdfd.commands.app_server import make_server, run_server
     from tfdfd.commands.scoring import model_name
     from tfdfd.reports.scored_clip_page import ModelShown
     from tfdfd.serving.saved_model import LoadedModel
@@ -77,7 +77,7 @@ def _run(arguments: argparse.Namespace, listening: socket.socket, uploads: Path,
     console.print(f"open {_address(host, port)} in a browser; Ctrl-C ends it")
     if not is_local:
         console.print("everyone who reaches this machine can send it clips: there is no password", style="yellow")
-    server.run(sockets=[listening])
+    run_server(server, listening)
 
 
 def _require_gradio() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from tfdfd.reports.scored_clip_page import styles
 
-_PATIENCE_SECONDS = 2
+_PATIENCE_SECONDS = 1
 """How long open pages are waited for when the app ends: each holds a connection for as long as it is open."""
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
@@ -26,7 +28,7 @@ _STYLES = """
 
 
 def make_server(page: Any, *, limit: str, hosts: Sequence[str] | None) -> Any:
-    """Return what serves the page, a `uvicorn.Server`: it runs until its process is interrupted.
+    """Return what serves the page, a `uvicorn.Server`.
 
     Args:
         page: a `gradio.Blocks`.
@@ -63,6 +65,20 @@ def make_server(page: Any, *, limit: str, hosts: Sequence[str] | None) -> Any:
     return uvicorn.Server(
         uvicorn.Config(closed, log_level="warning", timeout_graceful_shutdown=_PATIENCE_SECONDS, ws="none")
     )
+
+
+def run_server(server: Any, listening: socket.socket) -> None:
+    """Run a server of `make_server` until it is told to end, and have it end without complaints of open pages."""
+    log = logging.getLogger("uvicorn.error")
+
+    def is_of_interest(_: logging.LogRecord) -> bool:
+        return not server.should_exit
+
+    log.addFilter(is_of_interest)
+    try:
+        server.run(sockets=[listening])
+    finally:
+        log.removeFilter(is_of_interest)
 
 
 class Closed:
