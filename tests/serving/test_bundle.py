@@ -24,8 +24,8 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, Model
 from tests.serving.c_api_model import SIZE, export_small
 from tfdfd.clip import FAKE, REAL, TfdfdError
 from tfdfd.serving.bundle import MAX_BATCH_ROWS, write_assets, write_bundle
-from tfdfd.serving.export import versions
 from tfdfd.serving.signatures import FRAMES, SIGNATURES
+from tfdfd.serving.versions import versions
 from tfdfd.serving.warmup import ROWS
 
 NAMES = ["xception", "My model: 50% 'real' \"$HOME\" ü"]

@@ -10,8 +10,9 @@ from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.models.heat_maps import with_heat_maps
 from tfdfd.models.scoring import ScoringRule
-from tfdfd.serving.export import ModelCard, export_saved_model, newest_version, versions
+from tfdfd.serving.export import ModelCard, export_saved_model
 from tfdfd.serving.saved_model import LoadedModel
+from tfdfd.serving.versions import newest_version, versions
 
 RULE = ScoringRule(no_evidence_score=0.4, temperature=2.0)
 FINGERPRINT = Fingerprint({"crop_size": 16}, {"num_places": 3})

@@ -26,11 +26,9 @@ from tfdfd.models.clip_scorer import ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.bundle import write_assets, write_bundle
 from tfdfd.serving.endpoints import make_endpoints
+from tfdfd.serving.versions import ASSETS, versions
 
 _log = logging.getLogger(__name__)
-
-ASSETS = "assets.extra"
-"""TensorFlow's folder for files that travel with a SavedModel and are not loaded by its graph."""
 
 
 @dataclass(frozen=True)
@@ -161,27 +159,3 @@ def write_version(
             say(note)
         os.replace(unfinished, folder / str(version))
     return folder / str(version)
-
-
-def versions(folder: Path) -> list[int]:
-    """Return the version numbers in `saved_models/<name>`, ascending."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
-
-
-def newest_version(folder: Path) -> Path:
-    """Return the folder of the newest version of a model.
-
-    Args:
-        folder: `saved_models/<name>`, or `saved_models/<name>/<version>` itself.
-
-    Raises:
-        TfdfdError: if there is no SavedModel.
-    """
-    if (folder / "saved_model.pb").is_file():
-        return folder
-    found = versions(folder)
-    if not found:
-        raise TfdfdError(f"{folder} holds no SavedModel (a folder <version>/ with saved_model.pb): train one first")
-    return folder / str(found[-1])

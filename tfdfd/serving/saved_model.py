@@ -19,8 +19,9 @@ from tfdfd.data.splits import CALIBRATION, SPLITS, TRAIN
 from tfdfd.data.tables import columns, rows_where, values
 from tfdfd.extraction import extraction_config_of
 from tfdfd.models.scoring import ScoringRule
-from tfdfd.serving.export import ASSETS, newest_version, write_version
+from tfdfd.serving.export import write_version
 from tfdfd.serving.signatures import ABOUT, CROPS, EXPLAIN, SIGNATURES
+from tfdfd.serving.versions import ASSETS, newest_version
 
 _log = logging.getLogger(__name__)
 
