@@ -100,8 +100,8 @@ def _scored(score: Callable[[Path], ScoredClip], path: Path) -> ScoredClip:
 def _introduction(model: ModelShown, limit: str) -> str:
     size = limit.upper().replace("GB", " GB").replace("MB", " MB").replace("KB", " KB")
     return (
-        f'<div class="tfdfd"><h1>Is this clip a deepfake?</h1><p>Drop a video of up to {size}. It stays on this '
-        f"machine, is scored by the model {escape(model.name)}, and its copy is deleted as soon as it is scored."
+        f'<div class="tfdfd"><h1>Is this clip a deepfake?</h1><p>Drop a video of up to {size}. It is scored on the '
+        f"machine that this page runs on, by the model {escape(model.name)}, and its copy there is deleted right after."
         "</p></div>"
     )
 
