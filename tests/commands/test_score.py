@@ -15,6 +15,8 @@ from tfdfd.commands.score import main
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.scored_clip import FAILED, PARTIAL, ScoredClip
 
+SCORER = SimpleNamespace(model=SimpleNamespace(rule=ScoringRule(), folder="saved_models/fake/1"))
+
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
@@ -46,12 +48,11 @@ def asked(monkeypatch):
                 scored = clip([(0, 0.8, [track([0.2, 0.6], [0.6, 0.8], box=(40, 30, 80, 80))])], path=str(path))
                 yield scored
 
-    def make(folder, console, **options):
+    def begin(paths, folder, console, **options):
         asked.update(options, model=folder)
-        model = SimpleNamespace(rule=ScoringRule(), folder="saved_models/fake/1")
-        return SimpleNamespace(model=model, score_all=score_all)
+        return SCORER, score_all(paths)
 
-    monkeypatch.setattr(local_scoring, "make_local_scorer", make)
+    monkeypatch.setattr(local_scoring, "begin_scoring", begin)
     return asked
 
 
@@ -104,8 +105,7 @@ def test_each_line_comes_as_soon_as_its_clip_is_done(folder, asked, capfd, monke
             assert len(printed) == number
             yield ScoredClip(str(path), FAILED, "as planned")
 
-    fake = SimpleNamespace(model=SimpleNamespace(rule=ScoringRule(), folder="m"), score_all=score_all)
-    monkeypatch.setattr(local_scoring, "make_local_scorer", lambda *_, **__: fake)
+    monkeypatch.setattr(local_scoring, "begin_scoring", lambda paths, *_, **__: (SCORER, score_all(paths)))
     said(capfd, "clips", "--json", status=1)
     assert len(printed) == 3
 
@@ -113,10 +113,7 @@ def test_each_line_comes_as_soon_as_its_clip_is_done(folder, asked, capfd, monke
 def test_what_was_left_out_is_announced(folder, asked, capfd, monkeypatch):
     done = clip([(0, 1, [track([0.5], [0.2])])])
     partial = ScoredClip("a.mp4", PARTIAL, "time for 3 of 17 frames", 0.2, False, None, done.windows, 1.0, ("HDR",))
-    fake = SimpleNamespace(
-        model=SimpleNamespace(rule=ScoringRule(), folder="m"), score_all=lambda paths: iter([partial])
-    )
-    monkeypatch.setattr(local_scoring, "make_local_scorer", lambda *_, **__: fake)
+    monkeypatch.setattr(local_scoring, "begin_scoring", lambda *_, **__: (SCORER, iter([partial])))
     out, _ = said(capfd, "clips/a.mp4", "--time-limit", "2")
     assert "partial: a.mp4: time for 3 of 17 frames" in out
     assert "warning: a.mp4: HDR" in out

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Console
 
+from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow
-from tfdfd.commands.inputs import has_gpu, newest_model, provenance
-from tfdfd.extraction import extraction_config_of
-from tfdfd.serving.clip_parts import PlannedFrameSource
+from tfdfd.commands.extracting import visible_gpus
+from tfdfd.commands.inputs import dali_problem, newest_model, no_dali_note, provenance
+from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.data.frame_source import PyAvFrameSource, one_ahead
+from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.scored_clip import ScoredClip
+from tfdfd.serving.clip_parts import ClipReader, PlannedFrameSource
 from tfdfd.serving.local_scorer import LocalScorer
+from tfdfd.serving.time_limit import Pace
+from tfdfd.serving.versions import ASSETS, newest_version
+
+if TYPE_CHECKING:
+    from tfdfd.serving.saved_model import LoadedModel
 
 
 def make_local_scorer(
@@ -33,16 +49,92 @@ def make_local_scorer(
     Raises:
         TfdfdError: if there is no such model, or clips cannot be cropped as its were.
     """
-    folder = model_folder or newest_model(Path("saved_models"))
-    import_tensorflow()
-    from tfdfd.data.fingerprint import require_same_preprocessing
-    from tfdfd.extraction import extraction_fingerprint
-    from tfdfd.faces.mtcnn import MTCNN
-    from tfdfd.serving.saved_model import LoadedModel
+    basis = _Basis.of(model_folder, console)
+    return basis.scorer(console, accept_mismatch, time_limit_seconds, keep_crops=keep_crops)
 
-    model = LoadedModel(folder)
-    config = extraction_config_of(model.fingerprint)
-    detector = MTCNN(min_face_share=config.min_face_share)
+
+def begin_scoring(
+    paths: Sequence[Path],
+    model_folder: Path | None,
+    console: Console,
+    *,
+    accept_mismatch: bool = False,
+    time_limit_seconds: float | None = None,
+    keep_crops: bool = False,
+) -> tuple[LocalScorer, Iterator[ScoredClip]]:
+    """Put together what scores clips while the first of them is read, since TensorFlow takes long to come.
+
+    Args:
+        paths: of the clips.
+        model_folder, console, accept_mismatch, time_limit_seconds, keep_crops: as in `make_local_scorer`.
+
+    Returns:
+        The scorer, and the clips as they are scored.
+
+    Raises:
+        TfdfdError: as in `make_local_scorer`.
+    """
+    basis = _Basis.of(model_folder, console)
+    reader = ClipReader(basis.frame_source, basis.config.frame_plan, limit_seconds=time_limit_seconds, pace=basis.pace)
+    parts = one_ahead(reader.parts(paths))
+    try:
+        scorer = basis.scorer(console, accept_mismatch, time_limit_seconds, keep_crops=keep_crops)
+    except BaseException:
+        parts.close()
+        raise
+    return scorer, scorer.score_parts(parts)
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What is known without TensorFlow."""
+
+    folder: Path
+    """Of the model's version."""
+    config: ExtractionConfig
+    """How clips are cropped for it."""
+    frame_source: PlannedFrameSource
+    pace: Pace
+
+    @staticmethod
+    def of(model_folder: Path | None, console: Console) -> _Basis:
+        folder = newest_version(model_folder or newest_model(Path("saved_models")))
+        config = extraction_config_of(Fingerprint.from_file(folder / ASSETS / "fingerprint.json"))
+        return _Basis(folder, config, _frame_source(console), Pace())
+
+    def scorer(
+        self, console: Console, accept_mismatch: bool, time_limit_seconds: float | None, *, keep_crops: bool
+    ) -> LocalScorer:
+        import_tensorflow()
+        from tfdfd.faces.mtcnn import MTCNN
+        from tfdfd.serving.saved_model import LoadedModel
+
+        detector = MTCNN(min_face_share=self.config.min_face_share)
+        # To optimise the detector's graph takes a second in which Python has nothing to do but to load the model.
+        with ThreadPoolExecutor(1, thread_name_prefix="warm-up") as pool:
+            warm = pool.submit(_warm_up, detector)
+            model = LoadedModel(self.folder)
+            warm.result()
+        if extraction_config_of(model.fingerprint) != self.config:
+            raise TfdfdError(
+                f"{self.folder / ASSETS / 'fingerprint.json'} says that crops are made otherwise than the model itself "
+                "does: export the model again"
+            )
+        _check(model, detector, self.config, console, accept_mismatch=accept_mismatch)
+        return LocalScorer(
+            model,
+            self.frame_source,
+            detector,
+            self.config,
+            time_limit_seconds=time_limit_seconds,
+            keep_crops=keep_crops,
+            pace=self.pace,
+        )
+
+
+def _check(
+    model: LoadedModel, detector: Detector, config: ExtractionConfig, console: Console, *, accept_mismatch: bool
+) -> None:
     warning = require_same_preprocessing(
         model.fingerprint,
         extraction_fingerprint(config, detector.settings, provenance(Path())),
@@ -52,26 +144,20 @@ def make_local_scorer(
     )
     if warning:
         console.print(f"accepted: {warning}", style="yellow")
-    return LocalScorer(
-        model,
-        _frame_source(console),
-        detector,
-        config,
-        time_limit_seconds=time_limit_seconds,
-        keep_crops=keep_crops,
-    )
+
+
+def _warm_up(detector: Detector) -> None:
+    """Have a detector's graph made: on noise, in which it has something to look at again."""
+    noise = np.random.default_rng(0).integers(0, 256, (1, 180, 320, 3), dtype=np.uint8)
+    detector(noise)
 
 
 def _frame_source(console: Console) -> PlannedFrameSource:
     """Return what reads frames: DALI where a GPU decodes, PyAV alone elsewhere, where DALI would only be imported."""
-    if has_gpu():
-        from tfdfd.commands.inputs import dali_problem, no_dali_note
-
+    if visible_gpus():
         if not dali_problem():
             from pipelines.decode import DaliFrameSource
 
             return DaliFrameSource(gpu=True, device_id=0)
         console.print(no_dali_note())
-    from tfdfd.data.frame_source import PyAvFrameSource
-
     return PyAvFrameSource()

@@ -78,16 +78,17 @@ def _scores(
         if client.warning:
             console.print(f"accepted: {client.warning}", style="yellow")
         return f"Scores by {server.server_model} at {server.server}", lambda: client.model.rule, client.score_all(paths)
-    from tfdfd.commands.local_scoring import make_local_scorer
+    from tfdfd.commands.local_scoring import begin_scoring
 
-    scorer = make_local_scorer(
+    scorer, clips = begin_scoring(
+        paths,
         Path(arguments.model) if arguments.model else None,
         console,
         accept_mismatch=arguments.accept_mismatch,
         time_limit_seconds=arguments.time_limit,
         keep_crops=bool(arguments.plot),
     )
-    return f"Scores by {scorer.model.folder}", lambda: scorer.model.rule, scorer.score_all(paths)
+    return f"Scores by {scorer.model.folder}", lambda: scorer.model.rule, clips
 
 
 def _check_options(arguments: argparse.Namespace) -> None:

@@ -98,24 +98,39 @@ def read_ahead(
             yield ahead[0], ahead[1].result()
 
 
-def one_ahead(made: Iterator[T]) -> Generator[T]:
-    """Return what an iterator makes, each made in another thread while the caller works on the one before.
+def one_ahead(made: Generator[T]) -> OneAhead[T]:
+    """Begin to make what a generator makes, each in another thread while the caller works on the one before.
 
     Args:
-        made: is asked for the next one as soon as the caller takes one, and closed at the end. At most two are in
-            memory: the caller's and the one ahead.
+        made: is asked for the next one as soon as the caller takes one, and closed in the end.
+
+    Returns:
+        An iterator to be closed when done. At most two are in memory: the caller's and the one ahead.
     """
-    end = object()
-    try:
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as pool:
-            ahead: Future[Any] = pool.submit(next, made, end)
-            while (one := ahead.result()) is not end:
-                ahead = pool.submit(next, made, end)
-                yield one
-                del one
-    finally:
-        if isinstance(made, Generator):
-            made.close()
+    return OneAhead(made)
+
+
+class OneAhead(Iterator[T]):
+    """What `one_ahead` returns."""
+
+    _END = object()
+
+    def __init__(self, made: Generator[T]) -> None:
+        self._made = made
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
+        self._ahead: Future[Any] = self._pool.submit(next, made, self._END)
+
+    def __next__(self) -> T:
+        one = self._ahead.result()
+        if one is self._END:
+            raise StopIteration
+        self._ahead = self._pool.submit(next, self._made, self._END)
+        return one
+
+    def close(self) -> None:
+        """Wait for no more than the one that is being made."""
+        self._pool.shutdown()
+        self._made.close()
 
 
 def turn_upright(frames: np.ndarray, quarter_turns: int) -> np.ndarray:

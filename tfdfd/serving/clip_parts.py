@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -82,7 +82,7 @@ class ClipReader:
         self._limit_seconds, self._pace, self._clock = limit_seconds, pace, clock
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    def parts(self, paths: Iterable[Path]) -> Iterator[ClipPart]:
+    def parts(self, paths: Iterable[Path]) -> Generator[ClipPart]:
         """Return the parts of each clip in order; at least one a clip, the last marked as such."""
         for path in paths:
             watch = Stopwatch(self._limit_seconds, self._clock)

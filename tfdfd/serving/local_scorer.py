@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfdfd.clip import OK, ClipError, ClipFaces, ClipFrames, TfdfdError
-from tfdfd.data.frame_source import one_ahead
+from tfdfd.data.frame_source import OneAhead, one_ahead
 from tfdfd.data.video import choose_frame_indices
 from tfdfd.extraction import Detector, faces_of_frames
 from tfdfd.faces.config import ExtractionConfig
@@ -39,6 +39,7 @@ class LocalScorer:
             more would take longer. None for no limit. Without measurements, so of the first clip, one frame is tried.
         keep_crops: whether the scored tracks hold their crops.
         clock: returns seconds.
+        pace: what a reader measures by that was begun before; None for one of its own.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class LocalScorer:
         time_limit_seconds: float | None = None,
         keep_crops: bool = False,
         clock: Clock = time.monotonic,
+        pace: Pace | None = None,
     ) -> None:
         if time_limit_seconds is not None and not time_limit_seconds > 0:
             raise ValueError(f"time_limit_seconds must be above 0 or None, got {time_limit_seconds}")
         self.model, self.detector, self.config = model, detector, config
         self.keep_crops, self._clock = keep_crops, clock
-        self._pace = Pace()
+        self._pace = pace or Pace()
         self._reader = ClipReader(
             frame_source, config.frame_plan, limit_seconds=time_limit_seconds, pace=self._pace, clock=clock
         )
@@ -72,7 +74,15 @@ class LocalScorer:
         Args:
             paths: of the clips; taken from another thread, one ahead.
         """
-        with closing(one_ahead(self._reader.parts(paths))) as parts:
+        return self.score_parts(one_ahead(self._reader.parts(paths)))
+
+    def score_parts(self, parts_ahead: OneAhead[ClipPart]) -> Iterator[ScoredClip]:
+        """Score clips that are being read already.
+
+        Args:
+            parts_ahead: what a `ClipReader` reads; closed in the end.
+        """
+        with closing(parts_ahead) as parts:
             verdict: ClipVerdict | None = None
             num_unreadable = 0
             for part in parts:
