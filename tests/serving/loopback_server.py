@@ -9,10 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
-import socket
-import socketserver
-import subprocess
 import threading
 import time
 from collections import deque
@@ -25,7 +21,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_status_pb2,
@@ -382,113 +377,3 @@ def _json_of(value: np.ndarray) -> list[Any]:
     if value.dtype == object:
         return [part.decode() if isinstance(part, bytes) else _json_of(part) for part in value]
     return value.tolist()
-
-
-class Proxy:
-    """Stands before a server, and hangs up once a connection has sent so many bytes; a context manager.
-
-    Args:
-        address: HOST:PORT of the server.
-        cut_after_bytes: sent by the client.
-        num_cuts: connections that are cut; those after them are left alone.
-    """
-
-    def __init__(self, address: str, *, cut_after_bytes: int, num_cuts: int = 10**6) -> None:
-        host, port = address.rsplit(":", 1)
-        self.num_connections = 0
-        self.num_cut = 0
-        proxy = self
-
-        class Connection(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                proxy.num_connections += 1
-                with socket.create_connection((host, int(port))) as onward:
-                    back = threading.Thread(target=_pass_on, args=(onward, self.request), daemon=True)
-                    back.start()
-                    sent = 0
-                    while data := _received(self.request):
-                        sent += len(data)
-                        if sent > cut_after_bytes and proxy.num_cut < num_cuts:
-                            proxy.num_cut += 1
-                            break
-                        onward.sendall(data)
-                    for end in (self.request, onward):
-                        end.close()
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-
-        self._server = Server(("localhost", 0), Connection)
-        self.address = f"localhost:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Proxy:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def _received(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(2**16)
-    except OSError:
-        return b""
-
-
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(2**16):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return  # one of them has hung up
-
-
-class RealServer:
-    """TensorFlow Serving itself; a context manager, skipped where `tensorflow_model_server` is not on the PATH."""
-
-    def __init__(self, models: Mapping[str, Path]) -> None:
-        self._models = models
-
-    def __enter__(self) -> RealServer:
-        program = shutil.which("tensorflow_model_server")
-        if program is None:
-            pytest.skip("tensorflow_model_server is not on the PATH")
-        ports = free_ports(2)
-        ((name, folder),) = self._models.items()
-        self._process = subprocess.Popen(
-            [
-                program,
-                f"--port={ports[0]}",
-                f"--rest_api_port={ports[1]}",
-                f"--model_name={name}",
-                f"--model_base_path={folder.absolute()}",
-            ]
-        )
-        self.addresses = {"grpc": f"localhost:{ports[0]}", "rest": f"localhost:{ports[1]}"}
-        ends = time.monotonic() + 60
-        while time.monotonic() < ends and not _listens(ports[1]):
-            time.sleep(0.2)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback on which nobody listens."""
-    with_socket = [socket.socket() for _ in range(count)]
-    for one in with_socket:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in with_socket]
-    for one in with_socket:
-        one.close()
-    return ports
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("localhost", port)) == 0

@@ -5,15 +5,15 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.run_commands import ROOT, environment
-from tests.serving.loopback_server import LoopbackServer, RealServer, SavedModelSignatures
+from tests.serving.bright_clips import write_frames
+from tests.serving.loopback_server import LoopbackServer, SavedModelSignatures
+from tests.serving.real_server import RealServer
 from tests.serving.signature_requests import NUM_FRAMES, jpeg, make_clip
 from tfdfd.clip import Clip, ClipFrames
 from tfdfd.data.frame_source import PyAvFrameSource
@@ -53,18 +53,6 @@ def paths(tmp_path_factory):
         write_frames(folder / name, make_clip(seed, people=people))
     (folder / "broken.mp4").write_bytes(b"no video")
     return [folder / name for name in (*PEOPLE, "broken.mp4")]
-
-
-def write_frames(path: Path, frames: np.ndarray) -> Path:
-    """Write frames, uint8 RGB (n, height, width, 3), as a video of ten a second."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"crf": "12", "preset": "veryfast", "threads": "1"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 @pytest.fixture(scope="module")

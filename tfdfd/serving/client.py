@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfdfd.clip import ClipError, ClipFrames, TfdfdError
+from tfdfd.clip import ClipFrames, TfdfdError
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
-from tfdfd.data.frame_source import one_ahead
+from tfdfd.data.frame_source import OneAhead
 from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.scored_clip import ScoredClip
 from tfdfd.serving.clip_parts import ClipPart, ClipReader, PlannedFrameSource
-from tfdfd.serving.clip_verdict import ClipVerdict
 from tfdfd.serving.remote_errors import BadAnswerError
 from tfdfd.serving.remote_faces import Faces, FacesHere, FacesThere, Looked, WindowRequest
 from tfdfd.serving.remote_model import RemoteModel, Transport, ask_about, check_outputs, require_expected
@@ -38,19 +34,10 @@ from tfdfd.serving.remote_target import (
     Target,
 )
 from tfdfd.serving.time_limit import Pace
+from tfdfd.serving.under_way import ClipsUnderWay
 
 _MOST_ROWS = 8
 """People a request: eight raw rows of 17 crops of 200 px are 16 MB, and few servers batch fewer."""
-
-
-class _UnderWay(NamedTuple):
-    """A window of a clip whose answer is waited for."""
-
-    part: ClipPart
-    """Without its frames; with the reason where it could not be read."""
-    frames: ClipFrames | None
-    """What is known of them, without their pixels."""
-    looked: Future[Looked] | None
 
 
 class ScoringClient:
@@ -176,28 +163,25 @@ class ScoringClient:
         """
         model, faces = self._connect()
         reader = ClipReader(self._frame_source, faces.plan, pace=Pace())
-        under_way: deque[_UnderWay] = deque()
-        verdicts = _Verdicts(model)
+        under_way = ClipsUnderWay(model, most=self._max_in_flight)
         pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="in-flight")
         try:
-            with closing(one_ahead(reader.parts(paths))) as parts:
+            with closing(OneAhead(reader.parts(paths))) as parts:
                 for part in parts:
-                    under_way.append(self._begin(part, faces, pool))
+                    part.watch.go_on()
+                    under_way.add(part, self._begin(part, faces, pool))
                     del part  # its frames are large
-                    while under_way and (len(under_way) >= self._max_in_flight or _is_done(under_way[0])):
-                        yield from verdicts.take(under_way.popleft())
-            while under_way:
-                yield from verdicts.take(under_way.popleft())
+                    yield from under_way.done()
+            yield from under_way.rest()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, part: ClipPart, faces: Faces, pool: ThreadPoolExecutor) -> _UnderWay:
-        part.watch.go_on()
+    def _begin(self, part: ClipPart, faces: Faces, pool: ThreadPoolExecutor) -> Future[Looked] | Looked | None:
+        """Look for faces where they are looked for here, and have the server asked from another thread."""
         if part.window is None or not isinstance(part.frames, ClipFrames):
-            return _UnderWay(part, None, None)
+            return None
         request = faces.request(str(part.path), part.frames, part.window, part.first_seconds)
-        looked = pool.submit(self._ask, request) if isinstance(request, WindowRequest) else _known(request)
-        return _UnderWay(replace(part, frames=None), _without_pixels(part.frames), looked)
+        return pool.submit(self._ask, request) if isinstance(request, WindowRequest) else request
 
     def _ask(self, request: WindowRequest) -> Looked:
         target = self.model.target
@@ -241,42 +225,6 @@ class ScoringClient:
             accept=self._accept_mismatch,
         )
         return FacesHere(model, detector, config, pixels=self._pixels, keep_crops=self._keep_crops)
-
-
-class _Verdicts:
-    """Puts windows together to clips; they come in order."""
-
-    def __init__(self, model: RemoteModel) -> None:
-        self._rule: Any = model  # which says as well as its rule from which score on a clip is fake
-        self._of_clip: ClipVerdict | None = None
-
-    def take(self, one: _UnderWay) -> Iterator[ScoredClip]:
-        """Wait for a window; yield the clip if it is its last."""
-        if self._of_clip is None:
-            self._of_clip = ClipVerdict(one.part, self._rule)
-        if isinstance(one.part.frames, ClipError):
-            self._of_clip.add_unreadable(one.part.frames)
-        elif one.frames is not None and one.looked is not None:
-            looked = one.looked.result()
-            num_places = int((one.frames.frame_indices >= 0).sum())
-            self._of_clip.add(one.part, one.frames, looked.faces, looked.window, num_looked_at=num_places)
-        if one.part.is_last:
-            verdict, self._of_clip = self._of_clip, None
-            yield verdict.finish(num_places_left_out=0)
-
-
-def _is_done(one: _UnderWay) -> bool:
-    return one.looked is None or one.looked.done()
-
-
-def _known(looked: Looked) -> Future[Looked]:
-    future: Future[Looked] = Future()
-    future.set_result(looked)
-    return future
-
-
-def _without_pixels(frames: ClipFrames) -> ClipFrames:
-    return replace(frames, frames=np.zeros((len(frames.frames), 0, 0, 3), np.uint8))
 
 
 def _open(target: Target, tries: int) -> Transport:

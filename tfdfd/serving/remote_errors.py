@@ -48,6 +48,9 @@ class OtherModelError(ServerError):
     """The model is not the one that was expected."""
 
 
+_OTHER_INPUTS = ("input size does not match", "alias not found in signature", "does not have named input")
+
+
 class Refusal(NamedTuple):
     """How a server refused a request."""
 
@@ -73,6 +76,11 @@ def error_of_refusal(refusal: Refusal, target: Target, signature: str) -> Server
         refusal.message.strip().splitlines()[0][:500] if refusal.message.strip() else "no reason",
     )
     said = f"{target.server} says: {words}"
+    if any(part in words for part in _OTHER_INPUTS):
+        return WrongSignatureError(
+            f"signature {signature!r} of {target} takes other inputs than this tfdfd sends: it was exported by another "
+            f"version of tfdfd; export it again. {said}"
+        )
     if "ignature" in words and "not found" in words:
         return WrongSignatureError(
             f"{target} has no signature {signature!r}: it was exported by an older tfdfd, or it does not know how "
@@ -97,11 +105,9 @@ def error_of_refusal(refusal: Refusal, target: Target, signature: str) -> Server
         )
     if code == "UNIMPLEMENTED":
         return ServerError(f"{target.server} is no TensorFlow Serving, or does not know what it is asked. {said}")
-    if code == "INVALID_ARGUMENT" and any(
-        part in words for part in ("input size", "not found in signature", "named input")
-    ):
-        return WrongSignatureError(
-            f"signature {signature!r} of {target} takes other inputs than this tfdfd sends: it was exported by another "
-            f"version of tfdfd; export it again. {said}"
+    if "maximum input batch size" in words:
+        return TooLargeError(
+            f"the batches of {target} hold fewer people than a request of this client has at most, 8: raise "
+            f"max_batch_size in its batching parameters. {said}"
         )
     return RefusedError(f"{target} refuses {signature or 'the question'} ({code}). {said}")
