@@ -51,6 +51,7 @@ def test_many_clips_are_in_flight_and_come_back_in_order(server, transport, fold
 
 
 def test_no_more_clips_are_taken_than_can_be_in_flight(server, face):
+    server.every_fault = Fault(seconds=0.5)
     taken = []
 
     def paths():

@@ -75,7 +75,7 @@ def error_of_refusal(refusal: Refusal, target: Target, signature: str) -> Server
         refusal.code,
         refusal.message.strip().splitlines()[0][:500] if refusal.message.strip() else "no reason",
     )
-    said = f"{target.server} says: {words}"
+    said = f"The server says: {words}"
     if any(part in words for part in _OTHER_INPUTS):
         return WrongSignatureError(
             f"signature {signature!r} of {target} takes other inputs than this tfdfd sends: it was exported by another "
@@ -97,7 +97,7 @@ def error_of_refusal(refusal: Refusal, target: Target, signature: str) -> Server
             f"the server take larger messages. {said}"
         )
     if code == "DEADLINE_EXCEEDED":
-        return DeadlinePassedError(f"{target} did not answer in time: give it more, or fewer clips at once. {said}")
+        return DeadlinePassedError(f"{target} did not answer in time: allow more, or send fewer clips at once. {said}")
     if code in ("UNAVAILABLE", "RESOURCE_EXHAUSTED"):
         return ServerBusyError(
             f"{target} cannot take requests now, after several tries: send fewer clips at once, or let its batching "

@@ -139,7 +139,7 @@ class RestTransport:
         self, method: str, url: str, body: bytes | None, target: Target, ends: float, deadline_seconds: float
     ) -> tuple[int, float, bytes, Exception | None]:
         """Return status, seconds to wait before another try, body, and how the connection broke if it did."""
-        late = f"{target} did not answer within {deadline_seconds:g} seconds: give it more, or fewer clips at once"
+        late = f"{target} did not answer within {deadline_seconds:g} seconds: allow more, or send fewer clips at once"
         left = ends - time.monotonic()
         if left <= 0:
             raise DeadlinePassedError(late)
