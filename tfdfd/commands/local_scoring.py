@@ -120,7 +120,7 @@ class _Basis:
                 f"{self.folder / ASSETS / 'fingerprint.json'} says that crops are made otherwise than the model itself "
                 "does: export the model again"
             )
-        _check(model, detector, self.config, console, accept_mismatch=accept_mismatch)
+        check_model(model, detector, self.config, console, accept_mismatch=accept_mismatch)
         return LocalScorer(
             model,
             self.frame_source,
@@ -132,9 +132,14 @@ class _Basis:
         )
 
 
-def _check(
+def check_model(
     model: LoadedModel, detector: Detector, config: ExtractionConfig, console: Console, *, accept_mismatch: bool
 ) -> None:
+    """Refuse a model whose crops were made otherwise than these would be, or say aloud that it is accepted.
+
+    Raises:
+        TfdfdError: if they differ and that is not accepted.
+    """
     warning = require_same_preprocessing(
         model.fingerprint,
         extraction_fingerprint(config, detector.settings, provenance(Path())),

@@ -23,6 +23,8 @@ COLOURS = dict(zip(SERIES, ("#0072b2", "#bf4d00", "#12503c", "#d264a0", "#3d0f3a
 """The colours of lines, by what stands for them in the reports' charts."""
 MOST_PEOPLE = 4
 """People whose faces are shown, and who have a line of their own in the legend."""
+MOST_MARKERS = 400
+"""Faces whose points are marked on the lines; more would be a smear."""
 NUM_SLOTS = 17
 """Faces along the time axis: each is the most suspicious one of its stretch of time."""
 
@@ -85,6 +87,9 @@ def timeline_figure(clip: ScoredClip, *, threshold: float) -> Figure:
             top = _ABOVE + _PLOT + _BELOW + number * (_NAME_ROW + _FACE_ROW)
             colour = COLOURS[series_style(number).colour]
             _text(figure, height, _LEFT, top + _NAME_ROW / 2, _name(number, clip), color=colour)
+            if number == 0:
+                note = f"the highest of each stretch of time; bold from the threshold {threshold:.2f} on"
+                _text(figure, height, _WIDTH - _RIGHT, top + _NAME_ROW / 2, note, color=SOFT, ha="right", fontsize=11)
             row = _axes(figure, height, top=top + _NAME_ROW, rows=_FACE_ROW, end=end)
             _draw_faces(row, tracks, end, threshold)
     return figure
@@ -139,12 +144,14 @@ def _axes(figure: Figure, height: float, *, top: float, rows: float, end: float)
 
 def _draw_lines(axes: Axes, clip: ScoredClip, people: list[list[ScoredTrack]], threshold: float) -> None:
     legend: list[Line2D] = []
+    num_faces = sum(int(track.is_face.sum()) for tracks in people for track in tracks)
     for number, tracks in enumerate(people):
         drawn = series_style(number)
         for track in tracks:
             seconds, probabilities = track.seconds[track.is_face], track.face_probabilities[track.is_face]
             (line,) = axes.plot(seconds, probabilities, color=COLOURS[drawn.colour], linestyle=drawn.dashes,
-                                marker=drawn.marker, label=_name(number, clip), clip_on=False, zorder=3)  # fmt: skip
+                                marker=drawn.marker if num_faces <= MOST_MARKERS else "None",
+                                linewidth=1.8 if num_faces <= MOST_MARKERS else 0.9, label=_name(number, clip), clip_on=False, zorder=3)  # fmt: skip
         if tracks and number < MOST_PEOPLE:
             legend.append(line)
     scored = [(window, window.score) for window in clip.windows if window.score is not None]
