@@ -60,6 +60,12 @@ def test_pictures_lie_under_their_times_and_show_the_most_suspicious_of_a_stretc
     assert len(suspicious) == pytest.approx(NUM_SLOTS / 2, abs=1)
 
 
+def test_so_many_faces_that_their_marks_would_smear_are_lines_alone():
+    windows = [(10 * n, 10 * n + 10, [track((10 * n + np.arange(17) / 2).tolist(), [0.5] * 17)]) for n in range(30)]
+    assert lines_of(timeline_figure(clip(windows[:20]), threshold=0.5))
+    assert not lines_of(timeline_figure(clip(windows), threshold=0.5))
+
+
 def test_without_crops_there_are_no_pictures_and_less_paper():
     bare = timeline_figure(clip([(0, 10, [track(SECONDS, [0.5] * 5, crops=False)])]), threshold=0.5)
     assert len(bare.axes) == 1

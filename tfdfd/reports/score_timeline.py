@@ -144,14 +144,22 @@ def _axes(figure: Figure, height: float, *, top: float, rows: float, end: float)
 
 def _draw_lines(axes: Axes, clip: ScoredClip, people: list[list[ScoredTrack]], threshold: float) -> None:
     legend: list[Line2D] = []
-    num_faces = sum(int(track.is_face.sum()) for tracks in people for track in tracks)
+    is_crowded = sum(int(track.is_face.sum()) for tracks in people for track in tracks) > MOST_MARKERS
     for number, tracks in enumerate(people):
         drawn = series_style(number)
         for track in tracks:
             seconds, probabilities = track.seconds[track.is_face], track.face_probabilities[track.is_face]
-            (line,) = axes.plot(seconds, probabilities, color=COLOURS[drawn.colour], linestyle=drawn.dashes,
-                                marker=drawn.marker if num_faces <= MOST_MARKERS else "None",
-                                linewidth=1.8 if num_faces <= MOST_MARKERS else 0.9, label=_name(number, clip), clip_on=False, zorder=3)  # fmt: skip
+            (line,) = axes.plot(
+                seconds,
+                probabilities,
+                color=COLOURS[drawn.colour],
+                linestyle=drawn.dashes,
+                linewidth=0.9 if is_crowded else 1.8,
+                marker="None" if is_crowded else drawn.marker,
+                label=_name(number, clip),
+                clip_on=False,
+                zorder=3,
+            )
         if tracks and number < MOST_PEOPLE:
             legend.append(line)
     scored = [(window, window.score) for window in clip.windows if window.score is not None]
