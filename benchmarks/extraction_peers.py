@@ -1,10 +1,12 @@
-"""The peers that extraction is measured against, in an environment of their own: answers requests on stdin.
+"""The peers of extraction and scoring, in an environment of their own: answers requests on stdin.
 
-`benchmarks/extraction.py --peers PYTHON` starts this file with that Python. A request is one line of JSON, the answer
-is one line of JSON with the seconds that the work took here, imports left out:
+`benchmarks/extraction.py` and `benchmarks/serving.py` start this file with the Python that `--peers` names. A request
+is one line of JSON, the answer is one line of JSON with the seconds that the work took here, imports left out:
 
     {"do": "detect", "detector": "mtcnn" or "facenet", "frames": "six.npy", "one_by_one": true, "min_face_size": 20}
     {"do": "clip", "path": "clip.mp4", "indices": [8, 26], "min_face_size": 20, "size": 200, "margin": 0.3}
+
+With "input_size" a clip goes on to Xception of that input, by Keras's `predict`, and the answer has its mean score.
 
 The environment needs `mtcnn`, TensorFlow, `facenet-pytorch` 2.6, CPU torch and OpenCV. Of torchvision only batched
 non-maximum suppression is used, and it need not be there: the stub below takes its place.
@@ -121,9 +123,21 @@ def detect(request: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": seconds, "boxes": [boxes for boxes, _ in found], "confidences": [scores for _, scores in found]}
 
 
+@cache
+def xception(input_size: int) -> Any:
+    """Return Xception with one logit, of random weights: they take as long as any."""
+    import keras
+
+    network = keras.applications.Xception(
+        include_top=False, weights=None, input_shape=(input_size, input_size, 3), pooling="avg"
+    )
+    return keras.Sequential([network, keras.layers.Dense(1, activation="sigmoid")])
+
+
 def clip(request: dict[str, Any]) -> dict[str, Any]:
-    """Go from a clip to crops the plain way: read on with OpenCV, detect in each wanted frame, cut and resize."""
+    """Go from a clip to crops, or to a score, the plain way: OpenCV, a detection in each wanted frame, predict."""
     detector = facenet(request["min_face_size"])
+    network = xception(request["input_size"]) if "input_size" in request else None
     wanted, crops = set(request["indices"]), []
     start = time.perf_counter()
     capture = cv2.VideoCapture(request["path"])
@@ -142,7 +156,12 @@ def clip(request: dict[str, Any]) -> dict[str, Any]:
             if face.size:
                 crops.append(cv2.resize(face, (request["size"], request["size"]), interpolation=cv2.INTER_AREA))
     capture.release()
-    return {"seconds": time.perf_counter() - start, "faces": len(crops)}
+    score = None
+    if network is not None and crops:
+        size = (request["input_size"], request["input_size"])
+        faces = np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in crops])
+        score = float(network.predict(faces.astype(np.float32) / 127.5 - 1, verbose=0).mean())
+    return {"seconds": time.perf_counter() - start, "faces": len(crops), "score": score}
 
 
 def main() -> None:
