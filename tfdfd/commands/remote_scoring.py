@@ -53,7 +53,7 @@ class ServerConfig:
         default=None,
         metadata={
             "help": "how pixels are sent; raw crops score as tfdfd score does without a server, jpeg ones as a stored "
-            "strip does and are 15 times smaller; not set: raw for crops over gRPC, else jpeg",
+            "strip does and are ten times smaller; not set: raw for crops over gRPC, else jpeg",
             "choices": PIXELS,
         },
     )

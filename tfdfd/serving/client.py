@@ -61,7 +61,7 @@ class ScoringClient:
             gives; `server`: frames are sent.
         pixels: how they travel. `raw` crops give exactly the scores of `tfdfd score` on this machine, and are the
             default over gRPC, where 17 crops of 200 px are 2 MB; as REST's JSON they are 9 MB and take a second to
-            write. `jpeg` crops, a fifteenth of that, give the scores of the stored strips, on which the model was
+            write. `jpeg` crops, 0.2 MB, give the scores of the stored strips, on which the model was
             trained and evaluated; they are the default over REST. Frames go as `jpeg` unless told otherwise: raw ones
             are 100 MB a clip of 1080p.
         deadline_seconds: for one request, all tries together.
