@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ def begin_scoring(
 ) -> tuple[LocalScorer, Iterator[ScoredClip]]:
     """Put together what scores clips while the first of them is read, since TensorFlow takes long to come.
 
+    With a time limit it is read afterwards.
+
     Args:
         paths: of the clips.
         model_folder, console, accept_mismatch, time_limit_seconds, keep_crops: as in `make_local_scorer`.
@@ -75,7 +78,11 @@ def begin_scoring(
         TfdfdError: as in `make_local_scorer`.
     """
     basis = _Basis.of(model_folder, console)
-    reader = ClipReader(basis.frame_source, basis.config.frame_plan, limit_seconds=time_limit_seconds, pace=basis.pace)
+    if time_limit_seconds is not None:
+        # What reads beside the start of TensorFlow is slow, and its time would count.
+        scorer = basis.scorer(console, accept_mismatch, time_limit_seconds, keep_crops=keep_crops)
+        return scorer, scorer.score_all(paths)
+    reader = ClipReader(basis.frame_source, basis.config.frame_plan, pace=basis.pace)
     parts = one_ahead(reader.parts(paths))
     try:
         scorer = basis.scorer(console, accept_mismatch, time_limit_seconds, keep_crops=keep_crops)
@@ -120,6 +127,8 @@ class _Basis:
                 f"{self.folder / ASSETS / 'fingerprint.json'} says that crops are made otherwise than the model itself "
                 "does: export the model again"
             )
+        if time_limit_seconds is not None:
+            _measure(model, self.config, self.pace)
         check_model(model, detector, self.config, console, accept_mismatch=accept_mismatch)
         return LocalScorer(
             model,
@@ -152,9 +161,20 @@ def check_model(
 
 
 def _warm_up(detector: Detector) -> None:
-    """Have a detector's graph made: on noise, in which it has something to look at again."""
-    noise = np.random.default_rng(0).integers(0, 256, (1, 180, 320, 3), dtype=np.uint8)
-    detector(noise)
+    """Have a detector's graph made: on grey frames with some noise, in which there is something to look at again."""
+    frames = np.full((4, 216, 384, 3), 128, np.uint8)
+    frames[:, 60:140, 100:180] = np.random.default_rng(0).integers(0, 256, (4, 80, 80, 3), dtype=np.uint8)
+    detector(frames)
+
+
+def _measure(model: LoadedModel, config: ExtractionConfig, pace: Pace) -> None:
+    """Find out how fast a network is that has been used once: the first use is slow and says nothing of the others."""
+    crops = np.zeros((1, config.places, config.crop_size, config.crop_size, 3), np.uint8)
+    is_face = np.ones((1, config.places), np.bool_)
+    model.score(crops, is_face)
+    began = time.monotonic()
+    model.score(crops, is_face)
+    pace.saw_faces(config.places, time.monotonic() - began)
 
 
 def _frame_source(console: Console) -> PlannedFrameSource:
