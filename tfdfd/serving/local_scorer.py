@@ -36,7 +36,8 @@ class LocalScorer:
         detector: finds faces.
         config: how clips are cropped for the model.
         time_limit_seconds: most time for one clip, from opening the file to the score; fewer frames are looked at where
-            more would take longer. None for no limit. Without measurements, so of the first clip, one frame is tried.
+            more would take longer. None for no limit. Without measurements, so of the first clip, one frame is tried
+            twice.
         keep_crops: whether the scored tracks hold their crops.
         clock: returns seconds.
         pace: what a reader measures by that was begun before; None for one of its own.
@@ -103,7 +104,10 @@ class LocalScorer:
         """Find and score the faces of a part, as far as there is time, and add what comes of it."""
         if part.watch.limit_seconds is not None:
             if not self._pace.is_known:
-                self._find(part.path, with_fewer_places(frames, 1))
+                one = with_fewer_places(frames, 1)
+                # The first look at frames of a size prepares for all others, and says nothing of how long they take.
+                faces_of_frames(str(part.path), one, self.detector, self.config)
+                self._find(part.path, one)
             frames_a_place = len(frames.frames) / max(_num_places(frames), 1)
             count = self._pace.frames_in(part.share_left_seconds, round(_pixels(frames) * frames_a_place))
             if not count and verdict.num_looked_at:
