@@ -101,8 +101,9 @@ def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None)
             "alike: train it again with --crop-margin"
         )
     made_places = fingerprint.provenance.get("num_places", defaults.places)
-    detector, alignment = made.get("detector"), made.get("alignment")
+    alignment = made.get("alignment")
     try:
+        detector = made["detector"]
         return ExtractionConfig(
             places=places if places is not None else (made_places if made_places > 1 else defaults.places),
             crop_size=made["crop_size"],
@@ -111,6 +112,11 @@ def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None)
             alignment=alignment if alignment in ALIGNMENTS else defaults.alignment,
             detect_every=made.get("detect_every_seconds"),
         )
+    except (KeyError, TypeError) as error:
+        raise TfdfdError(
+            f"the fingerprint does not say how clips are cropped for the model ({type(error).__name__}: {error}): "
+            "export it again"
+        ) from error
     except ValueError as error:
         raise TfdfdError(f"clips cannot be cropped as the model's were: {error}") from error
 

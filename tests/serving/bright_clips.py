@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 from tests.serving.loopback_server import LoopbackServer
 from tfdfd.clip import Detections
@@ -16,6 +17,7 @@ from tfdfd.faces.config import ExtractionConfig
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.client import ScoringClient
 
+BOTH = pytest.mark.parametrize("transport", ["grpc", "rest"])
 SETTINGS = {"name": "scripted", "min_face_share": 0.1}
 FINGERPRINT, LARGE = (
     extraction_fingerprint(ExtractionConfig(places=3, crop_size=size, margin=0.0), SETTINGS, {"num_places": 3})

@@ -13,6 +13,7 @@ from PIL import Image
 from skimage import data
 
 from tfdfd.clip import ClipFrames, VideoInfo
+from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.extraction import extraction_fingerprint, faces_of_frames
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.mtcnn import MTCNN
@@ -40,12 +41,19 @@ def small_classifier(seed: int = 0) -> keras.Model:
     return keras.Model(crops, keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(0, 3))(features))
 
 
-def export_small(folder: Path, *, config: ExtractionConfig = CONFIG, rule: ScoringRule = RULE) -> Path:
-    """Export such a network and return the folder of the version."""
-    detector = MTCNN(min_face_share=config.min_face_share)
-    fingerprint = extraction_fingerprint(config, detector.settings, {"num_places": config.places})
+def export_small(folder: Path, *, has_frames: bool = True) -> Path:
+    """Export such a network and return the folder of the version.
+
+    Args:
+        folder: `saved_models/<name>`.
+        has_frames: whether its fingerprint says how faces are cropped, so that it takes frames.
+    """
+    settings = MTCNN(min_face_share=CONFIG.min_face_share).settings
+    fingerprint = extraction_fingerprint(CONFIG, settings, {"num_places": CONFIG.places})
+    if not has_frames:
+        fingerprint = Fingerprint({"crop_size": CROP_SIZE}, fingerprint.provenance)
     card = ModelCard(folder.name, "a small network", "small", CROP_SIZE, {}, {}, {"log_loss": 0.1}, {})
-    return export_saved_model(small_classifier(), rule, fingerprint, card, CLIPS, crop_size=CROP_SIZE, folder=folder)
+    return export_saved_model(small_classifier(), RULE, fingerprint, card, CLIPS, crop_size=CROP_SIZE, folder=folder)
 
 
 def make_clip(seed: int, *, people: int) -> np.ndarray:
@@ -91,9 +99,6 @@ def answer_in_python(
     frames: np.ndarray,
     network: keras.Model,
     detector: MTCNN,
-    *,
-    config: ExtractionConfig = CONFIG,
-    rule: ScoringRule = RULE,
 ) -> PythonAnswer:
     """Score a clip by extraction, the Keras network and the rule, without any SavedModel."""
     n = len(frames)
@@ -101,16 +106,16 @@ def answer_in_python(
         "h264", "", "yuv420p", frames.shape[2], frames.shape[1], n, np.arange(n), 0.04, 25.0, 0, False, False
     )
     clip = ClipFrames(frames, np.arange(n), np.arange(n), info, "pyav", "a test")
-    config = dataclasses.replace(config, places=n)
+    config = dataclasses.replace(CONFIG, places=n)
     faces = faces_of_frames("clip", clip, detector, config)
     if not faces.tracks:
         nothing = np.zeros((0, n), np.float32)
         crops = np.zeros((0, n, config.crop_size, config.crop_size, 3), np.uint8)
-        return PythonAnswer(crops, nothing > 0, np.zeros((0, n, 4), np.float32), nothing, rule.no_evidence_score)
+        return PythonAnswer(crops, nothing > 0, np.zeros((0, n, 4), np.float32), nothing, RULE.no_evidence_score)
     crops, is_face = np.stack(faces.crops), np.stack([track.is_face for track in faces.tracks])
     logits = np.zeros(is_face.shape, np.float32)
     logits[is_face] = network(crops[is_face], training=False).numpy()[:, 0]
-    probabilities = np.where(is_face, rule.face_probabilities(logits).numpy(), 0)
+    probabilities = np.where(is_face, RULE.face_probabilities(logits).numpy(), 0)
     boxes = np.stack([track.boxes_xyxy for track in faces.tracks])
-    score = rule.score_logits(logits, is_face, np.zeros(len(is_face), np.int32), 1)[0]
+    score = RULE.score_logits(logits, is_face, np.zeros(len(is_face), np.int32), 1)[0]
     return PythonAnswer(crops, is_face, boxes, probabilities, float(score))

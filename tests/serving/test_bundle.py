@@ -21,7 +21,7 @@ from PIL import Image
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from tests.serving.c_api_model import SIZE, export_small
+from tests.serving.signature_requests import CROP_SIZE, export_small
 from tfdfd.clip import FAKE, REAL, TfdfdError
 from tfdfd.serving.bundle import MAX_BATCH_ROWS, write_assets, write_bundle
 from tfdfd.serving.signatures import FRAMES, SIGNATURES
@@ -316,4 +316,4 @@ def test_a_watching_server_never_sees_half_a_version(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2", "serving"]
     config = text_format.Parse((folder / "serving/models.config").read_text(), ModelServerConfig())
     assert config.model_config_list.config[0].name == "small"
-    assert json.loads((folder / "2/assets.extra/signatures.json").read_text())["crop_size"] == SIZE
+    assert json.loads((folder / "2/assets.extra/signatures.json").read_text())["crop_size"] == CROP_SIZE

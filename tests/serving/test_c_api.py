@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tests.run_commands import ROOT
-from tests.serving.c_api_model import PLACES, SIZE
+from tests.serving.signature_requests import CROP_SIZE
 from tfdfd.serving.saved_model import LoadedModel
 from tfdfd.serving.signatures import SIGNATURES
 
@@ -43,7 +43,7 @@ def records(small_version, tmp_path_factory) -> Path:
         for record in tf.data.TFRecordDataset(str(small_version / "assets.extra/tf_serving_warmup_requests")):
             writer.write(record.numpy())
         for name in ("serving_default", "explain"):
-            crops = rng.integers(0, 256, (5, PLACES, SIZE, SIZE, 3), dtype=np.uint8)
+            crops = rng.integers(0, 256, (5, 3, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
             is_face = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 0]], bool)
             inputs = {"crops": tf.make_tensor_proto(crops), "is_face": tf.make_tensor_proto(is_face)}
             request = {"model_spec": {"name": "small", "signature_name": name}, "inputs": inputs}

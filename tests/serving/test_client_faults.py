@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.serving.bright_clips import LARGE, Brightness, client_of, serving, write_clips
+from tests.serving.bright_clips import BOTH, LARGE, Brightness, client_of
 from tests.serving.cutting_proxy import Proxy, free_ports
 from tests.serving.loopback_server import Fault, LoopbackServer
 from tfdfd.scored_clip import OK
@@ -23,23 +23,6 @@ from tfdfd.serving.remote_errors import (
 
 LARGE_NAME, MANY_BYTES = {"grpc": "large", "rest": "dfdc"}, {"grpc": 10**5, "rest": 4000}
 """A model whose requests are larger than so many bytes, other requests are not; REST's numbers take more of them."""
-BOTH = pytest.mark.parametrize("transport", ["grpc", "rest"])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def face(folder):
-    return folder / "face.mp4"
-
-
-@pytest.fixture
-def server():
-    with serving() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

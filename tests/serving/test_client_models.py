@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from tests.serving.bright_clips import (
+    BOTH,
     FINGERPRINT,
     SETTINGS,
     Brightness,
     OneFace,
     client_of,
-    serving,
-    write_clips,
 )
 from tests.serving.loopback_server import LoopbackServer
 from tfdfd.clip import TfdfdError
@@ -24,24 +23,6 @@ from tfdfd.serving.remote_errors import (
     OtherModelError,
     WrongSignatureError,
 )
-
-BOTH = pytest.mark.parametrize("transport", ["grpc", "rest"])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def face(folder):
-    return folder / "face.mp4"
-
-
-@pytest.fixture
-def server():
-    with serving() as running:
-        yield running
 
 
 class OldModel(Brightness):

@@ -5,31 +5,13 @@ import threading
 import numpy as np
 import pytest
 
-from tests.serving.bright_clips import OneFace, client_of, serving, write_clips
+from tests.serving.bright_clips import BOTH, OneFace, client_of
 from tests.serving.loopback_server import Fault
 from tfdfd.clip import TfdfdError
 from tfdfd.scored_clip import FAILED, NO_FACE, OK
 from tfdfd.serving.remote_errors import (
     ServerError,
 )
-
-BOTH = pytest.mark.parametrize("transport", ["grpc", "rest"])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def face(folder):
-    return folder / "face.mp4"
-
-
-@pytest.fixture
-def server():
-    with serving() as running:
-        yield running
 
 
 @BOTH

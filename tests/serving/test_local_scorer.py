@@ -158,6 +158,17 @@ def test_a_window_that_cannot_be_read_is_left_out_aloud(long, monkeypatch):
     assert clip.clip_score == pytest.approx(np.mean([window.score for window in clip.windows]), abs=1e-6)
 
 
+def test_a_long_clip_whose_file_goes_away_ends_and_leaves_the_next_clip_alone(short, long, monkeypatch):
+    def read_one(*arguments, **options):
+        yield next(frame_reading.read_groups(*arguments, **options))
+        raise ClipError("its disk is away")
+
+    monkeypatch.setattr(clip_parts, "read_groups", read_one)
+    broken, other = scorer().score_all([long, short])
+    assert (broken.status, broken.reason) == (PARTIAL, "4 of 5 windows could not be read: its disk is away")
+    assert (other.path, other.status, len(other.windows)) == (str(short), OK, 1)
+
+
 def test_clips_without_a_face_or_a_picture_say_so_and_do_not_stop_the_others(short, tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     paths = [tmp_path / "text.mp4", tmp_path / "gone.mp4", short]

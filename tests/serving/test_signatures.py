@@ -15,7 +15,6 @@ from tests.serving.signature_requests import (
     NUM_FRAMES,
     RULE,
     answer_in_python,
-    export_small,
     jpeg,
     make_clip,
     small_classifier,
@@ -28,8 +27,8 @@ BATCHES = (1, 3, 17)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return export_small(tmp_path_factory.mktemp("models") / "small")
+def folder(small_version):
+    return small_version
 
 
 @pytest.fixture(scope="module")

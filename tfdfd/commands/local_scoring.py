@@ -107,7 +107,7 @@ class _Basis:
     def of(model_folder: Path | None, console: Console) -> _Basis:
         folder = newest_version(model_folder or newest_model(Path("saved_models")))
         config = extraction_config_of(Fingerprint.from_file(folder / ASSETS / "fingerprint.json"))
-        return _Basis(folder, config, _frame_source(console), Pace())
+        return _Basis(folder, config, scoring_frame_source(console), Pace())
 
     def scorer(
         self, console: Console, accept_mismatch: bool, time_limit_seconds: float | None, *, keep_crops: bool
@@ -177,7 +177,7 @@ def _measure(model: LoadedModel, config: ExtractionConfig, pace: Pace) -> None:
     pace.saw_faces(config.places, time.monotonic() - began)
 
 
-def _frame_source(console: Console) -> PlannedFrameSource:
+def scoring_frame_source(console: Console) -> PlannedFrameSource:
     """Return what reads frames: DALI where a GPU decodes, PyAV alone elsewhere, where DALI would only be imported."""
     if visible_gpus():
         if not dali_problem():

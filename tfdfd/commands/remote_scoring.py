@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tfdfd.extraction import Detector
     from tfdfd.faces.config import ExtractionConfig
     from tfdfd.serving.client import ScoringClient
-    from tfdfd.serving.clip_parts import PlannedFrameSource
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,7 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
         raise TfdfdError("no server is named: give --server HOST:PORT and --server-model NAME")
     if config.faces == LOCAL or config.transport == GRPC:
         import_tensorflow()
+    from tfdfd.commands.local_scoring import scoring_frame_source
     from tfdfd.data.fingerprint import Fingerprint
     from tfdfd.serving.client import ScoringClient
 
@@ -128,7 +128,7 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
     return ScoringClient(
         config.server,
         config.server_model,
-        frame_source=_frame_source(console),
+        frame_source=scoring_frame_source(console),
         make_detector=_make_detector if config.faces == LOCAL else None,
         transport=config.transport,
         version=config.server_version,
@@ -142,22 +142,6 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
         accept_mismatch=getattr(arguments, "accept_mismatch", False),
         keep_crops=config.faces == LOCAL and bool(getattr(arguments, "plot", None)),
     )
-
-
-def _frame_source(console: Console) -> PlannedFrameSource:
-    """Return what reads frames: DALI where a GPU decodes, PyAV alone elsewhere; asks CUDA's driver, not TensorFlow."""
-    from tfdfd.commands.extracting import visible_gpus
-    from tfdfd.commands.inputs import dali_problem, no_dali_note
-
-    if visible_gpus():
-        if not dali_problem():
-            from pipelines.decode import DaliFrameSource
-
-            return DaliFrameSource(gpu=True, device_id=0)
-        console.print(no_dali_note())
-    from tfdfd.data.frame_source import PyAvFrameSource
-
-    return PyAvFrameSource()
 
 
 def _make_detector(config: ExtractionConfig) -> Detector:

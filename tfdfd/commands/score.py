@@ -76,7 +76,7 @@ def _scores(
     if server is not None:
         client = stack.enter_context(make_client(arguments, console))
         if client.warning:
-            console.print(f"accepted: {client.warning}", style="yellow")
+            console.print(f"warning: {client.warning}", style="yellow")
         return f"Scores by {server.server_model} at {server.server}", lambda: client.model.rule, client.score_all(paths)
     from tfdfd.commands.local_scoring import begin_scoring
 

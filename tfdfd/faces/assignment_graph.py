@@ -50,7 +50,7 @@ def _search(costs: tf.Tensor) -> tf.Tensor:
             holder = owner[column]
             reduced = costs[holder - 1] - of_rows[holder] - of_columns[1:]
             reduced = tf.concat([tf.constant([_NEVER], tf.float64), reduced], 0)
-            is_nearer = ~reached & (reduced < distance)
+            is_nearer = tf.logical_not(reached) & (reduced < distance)
             distance = tf.where(is_nearer, reduced, distance)
             before = tf.where(is_nearer, column, before)
             open_distance = tf.where(reached, tf.constant(_NEVER, tf.float64), distance)

@@ -30,8 +30,8 @@ _SIDE_BY_SIDE = 2
 _SCREEN_MARGIN = 1.0
 # Of so many windows one may be in doubt; in real frames it is one of hundreds.
 _WINDOWS_PER_DOUBT = 16
-# No face of under 3 pixels is looked for: a frame of few rows is not enlarged until they are many, which for a ribbon of
-# 12 x 3000 took gigabytes.
+# No face of under 3 pixels is looked for: a frame of few rows is not enlarged until they are many, which for a ribbon
+# of 12 x 3000 took gigabytes.
 _MAX_SCALE = 4.0
 # Smaller levels stay in the cache, where float32 is as fast.
 _SCREEN_FROM_PIXELS = 1 << 17

@@ -140,11 +140,12 @@ def _moved_on(
     tracks: _OpenTracks, partners: tf.Tensor, boxes: tf.Tensor, num_new: tf.Tensor, place: tf.Tensor
 ) -> _OpenTracks:
     """Return the tracks with the detections of a frame: those that go on, and the new ones behind them."""
+    new_boxes, new_places = tf.zeros([num_new, 4]), tf.fill([num_new], _NO_PLACE)
     grown = _OpenTracks(
-        tf.pad(tracks.last_boxes, [[0, num_new], [0, 0]]),
-        tf.pad(tracks.boxes_before, [[0, num_new], [0, 0]]),
-        tf.pad(tracks.last_places, [[0, num_new]], constant_values=_NO_PLACE),
-        tf.pad(tracks.places_before, [[0, num_new]], constant_values=_NO_PLACE),
+        tf.concat([tracks.last_boxes, new_boxes], 0),
+        tf.concat([tracks.boxes_before, new_boxes], 0),
+        tf.concat([tracks.last_places, new_places], 0),
+        tf.concat([tracks.places_before, new_places], 0),
     )
     rows = partners[:, None]
     return _OpenTracks(

@@ -136,6 +136,7 @@ class ClipReader:
         def is_time_up(num_read: int) -> bool:
             return self._pace.is_reading_over(watch, num_read, frame_pixels)
 
+        number = -1
         try:
             read = read_groups(path, info, groups, is_time_up=is_time_up if self._limit_seconds else None)
             for number, group in enumerate(read):
@@ -146,7 +147,9 @@ class ClipReader:
                 else:
                     yield self._assembled(group, starts[number], planned[number], windows[number].info, reason)
         except ClipError as error:
-            yield error
+            # Each window that is left has this reason: a clip ends with its last one.
+            for _ in windows[number + 1 :]:
+                yield error
 
     def _assembled(
         self, group: FrameGroup, start: int, planned: PlannedFrames, info: ProbedVideo, reason: str

@@ -22,6 +22,7 @@ from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.tables import columns
 from tfdfd.extraction import extraction_config_of
+from tfdfd.models.batchnorm_folding import fold_batchnorm
 from tfdfd.models.clip_scorer import ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.bundle import write_assets, write_bundle
@@ -86,7 +87,7 @@ def export_saved_model(
     for value in classifier.get_weights():
         digest.update(np.ascontiguousarray(value).tobytes())
     return write_version(
-        FaceExplainer(classifier),
+        FaceExplainer(fold_batchnorm(classifier)),
         rule,
         fingerprint,
         dataclasses.asdict(card),

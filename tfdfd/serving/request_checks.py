@@ -124,7 +124,7 @@ def _decode(jpeg: tf.Tensor) -> tf.Tensor:
 def _shape(tensor: tf.Tensor) -> tf.Tensor:
     # The graph optimiser believes the declared rank and would fold a check of it to true; a placeholder of unknown
     # shape hides it.
-    hidden = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tf.TensorShape(None))
+    hidden = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tf.TensorShape(None))  # pyright: ignore[reportArgumentType]
     return tf.raw_ops.Shape(input=hidden, out_type=tf.int32)
 
 
