@@ -83,6 +83,7 @@ def test_evaluation_writes_one_row_a_clip_with_its_status(trained, folder):
     assert "1 clip that could not be read: scored 0.5 by the rule" in (folder / "report/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_clips_of_the_training_are_refused_without_a_flag(trained, folder):
     arguments = ("--data", "clips", "--store", "store", "--val-folders", "dfdc_train_part_0", "--report", "leak")
     refused = run("run_eval.py", *arguments, cwd=folder)

@@ -88,6 +88,7 @@ def strips_and_records(folder):
     return {path: content for path, content in held.items() if path not in ("store.json", "manifest.parquet")}
 
 
+@pytest.mark.slow
 def test_the_clips_of_a_machine_that_is_lost_are_done_by_others(cluster, folder):
     third = add_machine(cluster)
     names = [f"slow{number}" for number in range(30)]
@@ -162,6 +163,7 @@ def test_clips_that_are_tried_again_replace_what_the_store_has_of_them(cluster, 
     assert FaceStore.open(folder / "store").record("a")["source_bytes"] == len(b"another clip")
 
 
+@pytest.mark.slow
 def test_a_machine_that_cannot_take_part_stops_nobody(cluster, folder, monkeypatch):
     monkeypatch.setenv("FAULTS_START", "refuse")
     third = add_machine(cluster)

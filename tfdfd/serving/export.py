@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
@@ -130,23 +131,25 @@ def write_version(
         "places": extraction.places if extraction else int(fingerprint.provenance.get("num_places", 1)),
         "has_frames": extraction is not None,
     }
-    # The archive keeps the variables that its endpoints use; one that is told of the model too saves them twice.
-    archive: Any = keras.export.ExportArchive()
     about = {
         "scoring_rule": rule.to_json(),
         "fingerprint": fingerprint.to_json(),
         "network_digest": network_digest,
     }
-    for name, (endpoint, specs) in make_endpoints(
-        explain, rule, about, crop_size=crop_size, extraction=extraction
-    ).items():
-        archive.add_endpoint(name, endpoint, input_signature=specs)
+    endpoints = make_endpoints(explain, rule, about, crop_size=crop_size, extraction=extraction)
+    # Traced once: Keras's archive hands over functions that TensorFlow then traces again, which takes as long.
+    functions = {
+        name: tf.function(endpoint, input_signature=specs, autograph=False).get_concrete_function()
+        for name, (endpoint, specs) in endpoints.items()
+    }
+    holder: Any = tf.Module(name="tfdfd")
+    holder.held = list({id(variable): variable for one in functions.values() for variable in one.variables}.values())
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         version = max(versions(folder), default=0) + 1
         unfinished = folder / f"unfinished-{version}"  # TensorFlow Serving looks at whole numbers only
         shutil.rmtree(unfinished, ignore_errors=True)
-        archive.write_out(str(unfinished), verbose=False)
+        tf.saved_model.save(holder, str(unfinished), signatures=functions)
         assets = unfinished / ASSETS
         assets.mkdir()
         (assets / "fingerprint.json").write_text(about["fingerprint"])
