@@ -1,6 +1,7 @@
 """Every signature gives the scores of the Python path, at any batch size, with every name and type of the contract."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ from tfdfd.serving.signatures import ABOUT, CROPS, EXPLAIN, FRAMES, JPEG_FACES, 
 
 PEOPLE = (1, 2, 0)
 BATCHES = (1, 3, 17)
+OTHER_PYTHON = "TFDFD_OTHER_PYTHON"
+"""Variable that names the Python of an environment with another TensorFlow and NumPy, such as 2.20."""
 
 
 @pytest.fixture(scope="module")
@@ -201,12 +204,14 @@ def test_plain_tensorflow_gives_the_same_without_our_code(signatures, answers, f
             assert found[f"{name}/{key}"].tolist() == value.numpy().tolist()
         else:
             np.testing.assert_allclose(found[f"{name}/{key}"], value, atol=1e-5)
-    print(found["version"])
 
 
-@pytest.fixture(scope="module")
-def plain_answers(answers, folder, tmp_path_factory):
+@pytest.fixture(scope="module", params=[None, OTHER_PYTHON])
+def plain_answers(request, answers, folder, tmp_path_factory):
     """Requests to every signature, and what a process with TensorFlow and nothing of ours answers."""
+    if request.param and not os.environ.get(OTHER_PYTHON):
+        pytest.skip(f"{OTHER_PYTHON} names no Python of another TensorFlow")
+    python = os.environ[OTHER_PYTHON] if request.param else sys.executable
     clips, of_clips, jpegs, _ = answers
     crops, is_face = of_clips[1].crops, of_clips[1].is_face
     requests = {
@@ -221,7 +226,7 @@ def plain_answers(answers, folder, tmp_path_factory):
     flat = {f"{name}/{key}": value for name, inputs in requests.items() for key, value in inputs.items()}
     np.savez(work / "requests.npz", **flat)
     script = Path(__file__).with_name("plain_scores.py")
-    command = [sys.executable, "-I", script, folder, work / "requests.npz", work / "answers.npz"]
+    command = [python, "-I", script, folder, work / "requests.npz", work / "answers.npz"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=work)
     assert done.returncode == 0, done.stderr
     return requests, dict(np.load(work / "answers.npz", allow_pickle=True))
