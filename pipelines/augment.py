@@ -1,9 +1,29 @@
-"""Augmentations as plain functions from DataNode to DataNode, on the device that the crop is on."""
+"""Alterations of a crop as plain functions from DataNode to DataNode, on the device that the crop is on.
+
+Each takes its numbers from a row of `tfdfd.data.alterations`, on the CPU; `tfdfd.data.altering` is the twin. Values are
+never drawn here. `if` and `for` of graphs are DALI's conditionals: a face that is left alone costs nothing.
+"""
 
 from __future__ import annotations
 
-from nvidia.dali import fn
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from nvidia.dali import fn, types
+from nvidia.dali import math as dmath
 from nvidia.dali.data_node import DataNode
+
+from tfdfd.data.alterations import HOLE_LEVEL, NOISE_UNIT, WIDTHS, column_slice, noise_picture
+from tfdfd.data.self_blend import MASK_SIDE, blend_masks
+
+
+def write_pictures(folder: Path, crop_size: int, columns: frozenset[str]) -> None:
+    """Write the pictures that alterations are cut from, where a graph finds them: noise and masks."""
+    if "noise" in columns:
+        np.save(folder / "noise.npy", noise_picture(crop_size))
+    if "mask" in columns:
+        np.save(folder / "masks.npy", blend_masks())
 
 
 def flip(crop: DataNode, mirror: DataNode) -> DataNode:
@@ -17,3 +37,145 @@ def flip(crop: DataNode, mirror: DataNode) -> DataNode:
         The crop, same shape; `crop[:, ::-1]` where mirrored.
     """
     return fn.flip(crop, horizontal=mirror)
+
+
+class Altering:
+    """What a graph does to its crops.
+
+    Args:
+        columns: what some face of the epoch needs; nothing else goes into the graph.
+        row: float32 [at least first + WIDTH] on the CPU: the numbers of a face.
+        first: where its alterations begin.
+        folder: where `write_pictures` wrote.
+        crop_size: side of a crop in pixels.
+        on_gpu: whether crops are on the GPU.
+    """
+
+    def __init__(
+        self, columns: frozenset[str], row: DataNode, first: int, *, folder: Path, crop_size: int, on_gpu: bool
+    ) -> None:
+        self._columns, self._row, self._first = columns, row, first
+        self._folder, self._size, self._on_gpu = folder, crop_size, on_gpu
+
+    def __call__(self, crop: DataNode) -> DataNode:
+        """Alter a crop, uint8 [size, size, 3] in and out."""
+        for name, alter in (
+            ("mask", self._blend),
+            ("view", self._move),
+            ("colour", self._recolour),
+            ("sigma", self._blur),
+            ("side", self._downscale),
+            ("noise", self._add_noise),
+            ("quality", self._compress),
+            ("hole", self._cut_out),
+        ):
+            if name in self._columns:
+                crop = alter(crop)
+        return crop
+
+    def _blend(self, crop: DataNode) -> DataNode:
+        mask = self._number("mask")
+        picture = self._cut_from("masks.npy", [dmath.max(mask - 1, 0)], [1], [0])
+        if mask > 0:
+            altered = _twisted(crop, self._numbers("inside_colour"))
+            sigma = self._number("inside_sigma")
+            if sigma > 0:
+                altered = fn.gaussian_blur(altered, sigma=sigma)
+            is_inside = self._number("is_inside")
+            if is_inside > 0:
+                inside, around = altered, crop
+            else:
+                inside, around = crop, altered
+            inside = fn.warp_affine(inside, matrix=self._view("inside_view"), fill_value=None)
+            picture = fn.reshape(picture, shape=[MASK_SIDE, MASK_SIDE, 1], layout="HWC")
+            picture = fn.warp_affine(
+                picture, matrix=self._view("mask_view"), size=[self._size, self._size], fill_value=0
+            )
+            share = picture * (self._number("opacity") / 255)
+            blended = around + (fn.cast(inside, dtype=types.DALIDataType.FLOAT) - around) * share
+            crop = _to_levels(blended)
+        return crop
+
+    def _move(self, crop: DataNode) -> DataNode:
+        cos, sin = self._number("view", 0), self._number("view", 1)
+        if cos * cos + sin * sin > 0:
+            crop = fn.warp_affine(crop, matrix=self._view("view"), fill_value=None)
+        return crop
+
+    def _recolour(self, crop: DataNode) -> DataNode:
+        if self._number("colour") > 0:
+            crop = _twisted(crop, self._numbers("colour"))
+        return crop
+
+    def _blur(self, crop: DataNode) -> DataNode:
+        sigma = self._number("sigma")
+        if sigma > 0:
+            crop = fn.gaussian_blur(crop, sigma=sigma)
+        return crop
+
+    def _downscale(self, crop: DataNode) -> DataNode:
+        side = self._number("side")
+        if side > 0:
+            linear = types.DALIInterpType.INTERP_LINEAR
+            small = cast(DataNode, fn.resize(crop, size=fn.stack(side, side), interp_type=linear))
+            crop = cast(DataNode, fn.resize(small, size=[self._size, self._size], interp_type=linear))
+        return crop
+
+    def _add_noise(self, crop: DataNode) -> DataNode:
+        sigma, top, left = self._numbers("noise")
+        noise = self._cut_from("noise.npy", [top, left], [self._size, self._size], [0, 1])
+        if sigma > 0:
+            crop = _to_levels(crop + noise * (sigma / NOISE_UNIT))
+        return crop
+
+    def _compress(self, crop: DataNode) -> DataNode:
+        quality = self._number("quality")
+        if quality > 0:
+            crop = fn.jpeg_compression_distortion(crop, quality=fn.cast(quality, dtype=types.DALIDataType.INT32))
+        return crop
+
+    def _cut_out(self, crop: DataNode) -> DataNode:
+        height, width, top, left = self._numbers("hole")
+        if height > 0:
+            crop = fn.erase(
+                crop,
+                anchor=fn.stack(top, left),
+                shape=fn.stack(height, width),
+                axis_names="HW",
+                fill_value=HOLE_LEVEL,
+            )
+        return crop
+
+    def _number(self, name: str, number: int = 0) -> Any:  # which `if` takes in a graph
+        return self._row[self._first + column_slice(name).start + number]
+
+    def _numbers(self, name: str) -> list[Any]:
+        return [self._number(name, number) for number in range(WIDTHS[name])]
+
+    def _view(self, name: str) -> DataNode:
+        return cast(DataNode, fn.reshape(fn.stack(*self._numbers(name)), shape=[2, 3]))
+
+    def _cut_from(self, name: str, start: list[DataNode], shape: list[int], axes: list[int]) -> DataNode:
+        """Read a part of a picture, whose first pixel is told, onto the device of the crop.
+
+        Outside of every condition: a reader gives whole batches, whatever some faces need.
+        """
+        starts = fn.cast(fn.stack(*start), dtype=types.DALIDataType.INT32)
+        part = fn.readers.numpy(
+            files=[str(self._folder / name)],
+            roi_start=starts,
+            roi_shape=shape,
+            roi_axes=axes,
+            cache_header_information=True,
+        )
+        return part.gpu() if self._on_gpu else part
+
+
+def _twisted(crop: DataNode, colour: list[DataNode]) -> DataNode:
+    brightness, contrast, saturation, hue = colour
+    twisted = fn.color_twist(crop, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+    return cast(DataNode, twisted)
+
+
+def _to_levels(picture: DataNode) -> DataNode:
+    return cast(DataNode, fn.cast(dmath.clamp(picture, 0, 255), dtype=types.DALIDataType.UINT8))

@@ -35,9 +35,9 @@ def training_dataset(
         tf.TensorSpec([batch_size], tf.int32),
     )
     return _dataset(
-        lambda file_list: faces.training_pipeline(
+        lambda folder: faces.training_pipeline(
             rows,
-            file_list,
+            folder,
             crop_size=crop_size,
             batch_size=batch_size,
             device_id=device_id,
@@ -73,9 +73,9 @@ def evaluation_dataset(
         tf.TensorSpec([batch_size], tf.int32),
     )
     return _dataset(
-        lambda file_list: faces.evaluation_pipeline(
+        lambda folder: faces.evaluation_pipeline(
             rows,
-            file_list,
+            folder,
             crop_size=crop_size,
             num_places=num_places,
             batch_size=batch_size,
@@ -98,7 +98,7 @@ def _dataset(
     num_threads: int,
 ) -> tf.data.Dataset:
     folder = tempfile.TemporaryDirectory(prefix="tfdfd-rows-")
-    pipeline = make_pipeline(Path(folder.name) / "rows.txt")
+    pipeline = make_pipeline(Path(folder.name))
     with tf.device(_device(device_id)):
         dataset = dali_tf.DALIDataset(
             pipeline=pipeline,
@@ -109,7 +109,7 @@ def _dataset(
             output_dtypes=tuple(spec.dtype for spec in specs),
             fail_on_device_mismatch=True,
         )
-    # The reader opens its list when an iterator is made, so the file lives as long as the dataset.
+    # The readers open their files while an iterator runs, so these live as long as the dataset.
     weakref.finalize(dataset, folder.cleanup)
     return cast(tf.data.Dataset, dataset)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,70 +14,45 @@ from nvidia.dali.pipeline import Pipeline, pipeline_def
 
 from pipelines import augment
 from tfdfd.clip import TfdfdError
+from tfdfd.data.alterations import used_columns
 from tfdfd.data.rows import FaceRows, StripRows
 
-MAX_CODE = 2**31 - 1
-"""The file reader's labels are int32."""
+ROWS_FILE = "rows.txt"
+"""The list that DALI's reader follows, in the folder of a pipeline."""
+
+FACE_COLUMNS = ("places", "mirror", "labels", "weights", "clip_rows")
+"""What a row of the training graph's table begins with."""
 
 
-@dataclass(frozen=True)
-class FaceCodes:
-    """What the training graph knows of each row, packed into the one integer that DALI's reader carries.
+def face_table(rows: FaceRows) -> np.ndarray:
+    """Return what the training graph knows of each row: FACE_COLUMNS, then its alterations.
 
-    A table of one line a row would do as well, but DALI writes a constant into the graph one number at a time,
-    which takes 15 seconds a column for the 2 million faces of a full epoch.
-    """
-
-    codes: np.ndarray
-    """int64, shape (n,), in [0, MAX_CODE]: (line * place_range + place) * 2 + mirror."""
-    place_range: int
-    """A power of two above every place."""
-    labels: np.ndarray
-    """float32, shape (lines,): label of each line, that is of each different (clip row, label, weight)."""
-    weights: np.ndarray
-    """float32, shape (lines,): sample weight of each line."""
-    clip_rows: np.ndarray
-    """int32, shape (lines,): clip row of each line."""
-
-
-def pack_rows(rows: FaceRows) -> FaceCodes:
-    """Pack what is known of each face into one integer and a table with one line a clip.
+    The graph reads it row by row from a file. What a graph holds itself goes into it one number at a time, which takes
+    15 seconds a column for the 2 million faces of a full epoch.
 
     Args:
-        rows: the faces, at least one.
+        rows: the faces.
 
     Returns:
-        The codes, and what the graph needs to read them.
+        float32 (n, len(FACE_COLUMNS) + the columns of the alterations).
 
     Raises:
-        ValueError: if clips times places exceed what an int32 holds (above 30 million for 17 places).
+        ValueError: if a clip row is above what a float32 holds exactly, 16.7 million.
     """
-    # One integer for each combination first: np.unique of records is 20 times slower.
-    labels, label_of_row = np.unique(rows.labels, return_inverse=True)
-    weights, weight_of_row = np.unique(rows.weights, return_inverse=True)
-    combination = (rows.clip_rows.astype(np.int64) * len(weights) + weight_of_row) * len(labels) + label_of_row
-    lines, line_of_row = np.unique(combination, return_inverse=True)
-    place_range = 1 << int(rows.places.max()).bit_length()
-    codes = (line_of_row.astype(np.int64) * place_range + rows.places) * 2 + rows.mirror
-    if codes.max() > MAX_CODE:
-        raise ValueError(f"{len(lines)} clips of {place_range} places are more than one pipeline can number")
-    return FaceCodes(
-        codes,
-        place_range,
-        labels=labels[lines % len(labels)],
-        weights=weights[lines // len(labels) % len(weights)],
-        clip_rows=(lines // (len(labels) * len(weights))).astype(np.int32),
-    )
+    if len(rows) and rows.clip_rows.max() >= 2**24:
+        raise ValueError(f"clip rows must be below {2**24}, got {rows.clip_rows.max()}")
+    columns = [getattr(rows, name).astype(np.float32)[:, None] for name in FACE_COLUMNS]
+    return np.concatenate([*columns, rows.alterations], axis=1)
 
 
-def write_file_list(strip_paths: Sequence[str], codes: np.ndarray, path: Path) -> None:
+def write_file_list(strip_paths: Sequence[str], numbers: np.ndarray, path: Path) -> None:
     """Write the list that DALI's reader follows: a strip file and a number a line.
 
     Through a file, 2 million faces reach the reader in 3 seconds; as arguments of the graph they take 35.
 
     Args:
         strip_paths: one a row; may repeat.
-        codes: integers, one a row.
+        numbers: integers below 2^31, one a row.
         path: file to write.
 
     Raises:
@@ -88,19 +62,19 @@ def write_file_list(strip_paths: Sequence[str], codes: np.ndarray, path: Path) -
     for strip_path in absolute.values():
         if "\n" in strip_path or strip_path != strip_path.rstrip():
             raise TfdfdError(f"a strip's path must have no line break and no space at its end: {strip_path!r}")
-    rows = zip(strip_paths, codes.tolist(), strict=True)
-    lines = "".join([f"{absolute[strip_path]} {code}\n" for strip_path, code in rows])
+    rows = zip(strip_paths, numbers.tolist(), strict=True)
+    lines = "".join([f"{absolute[strip_path]} {number}\n" for strip_path, number in rows])
     path.write_bytes(os.fsencode(lines))
 
 
 def training_pipeline(
-    rows: FaceRows, file_list: Path, *, crop_size: int, batch_size: int, device_id: int | None, num_threads: int
+    rows: FaceRows, folder: Path, *, crop_size: int, batch_size: int, device_id: int | None, num_threads: int
 ) -> Pipeline:
-    """Build the training graph: one crop of a strip, flipped where the row says so.
+    """Build the training graph: one crop of a strip, altered and flipped as the row says.
 
     Args:
         rows: the faces, in order.
-        file_list: file to write the reading order to; the pipeline needs it until it is built.
+        folder: gets the files that the graph reads besides strips; the pipeline needs them while it runs.
         crop_size: side of a crop in the strips, in pixels.
         batch_size: faces a batch.
         device_id: number of the GPU to decode on, or None for the CPU.
@@ -109,27 +83,39 @@ def training_pipeline(
     Returns:
         A pipeline of four outputs: crop uint8 [crop_size, crop_size, 3], label float32, weight float32, clip row int32.
     """
-    packed = pack_rows(rows)
-    write_file_list(rows.strip_paths, packed.codes, file_list)
+    file_list, table = folder / ROWS_FILE, folder / "faces.npy"
+    write_file_list(rows.strip_paths, np.arange(len(rows)), file_list)
+    np.save(table, face_table(rows))
+    columns = used_columns(rows.alterations)
+    augment.write_pictures(folder, crop_size, columns)
 
-    @pipeline_def
+    @pipeline_def(enable_conditionals=True)
     def training_graph():
-        strip, code = fn.readers.file(file_list=str(file_list), name="strips")
-        place = (code // 2) & (packed.place_range - 1)
-        crop = fn.decoders.image_slice(
-            strip, start=place * crop_size, shape=[crop_size], axes=[0], **_decoding(device_id)
+        strip, number = fn.readers.file(file_list=str(file_list), name="strips")
+        row = fn.readers.numpy(
+            files=[str(table)], roi_start=number, roi_shape=[1], roi_axes=[0], cache_header_information=True
+        )[0]
+        place, mirror, label, weight, clip_row = (row[column] for column in range(len(FACE_COLUMNS)))
+        top = fn.cast(fn.stack(place * crop_size), dtype=types.DALIDataType.INT32)
+        crop = fn.decoders.image_slice(strip, start=top, shape=[crop_size], axes=[0], **_decoding(device_id))
+        alter = augment.Altering(
+            columns,
+            row,
+            len(FACE_COLUMNS),
+            folder=folder,
+            crop_size=crop_size,
+            on_gpu=device_id is not None,
         )
-        crop = augment.flip(crop, (code & 1)[0])
-        line = (code // (2 * packed.place_range))[0]
-        columns = (_table(column)[line] for column in (packed.labels, packed.weights, packed.clip_rows))
-        return _on_device((crop, *columns), device_id)
+        crop = augment.flip(alter(crop), fn.cast(mirror, dtype=types.DALIDataType.INT32))
+        clip_row = fn.cast(clip_row, dtype=types.DALIDataType.INT32)
+        return _on_device((crop, label, weight, clip_row), device_id)
 
     return training_graph(batch_size=batch_size, num_threads=num_threads, device_id=device_id)
 
 
 def evaluation_pipeline(
     rows: StripRows,
-    file_list: Path,
+    folder: Path,
     *,
     crop_size: int,
     num_places: int,
@@ -141,7 +127,7 @@ def evaluation_pipeline(
 
     Args:
         rows: the strips, in order.
-        file_list: as in `training_pipeline`.
+        folder: as in `training_pipeline`.
         crop_size: side of a crop in the strips, in pixels.
         num_places: crops a strip.
         batch_size: strips a batch.
@@ -157,6 +143,7 @@ def evaluation_pipeline(
     # Most strips are full, so the different masks are few.
     masks, mask_of_row = np.unique(rows.is_face, axis=0, return_inverse=True)
     mask_of_row = mask_of_row.reshape(-1).astype(np.int32)
+    file_list = folder / ROWS_FILE
     write_file_list(rows.strip_paths, np.arange(len(rows)), file_list)
 
     @pipeline_def

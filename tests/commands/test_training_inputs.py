@@ -12,6 +12,7 @@ from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import make_console
 from tfdfd.commands.train import make_parser
 from tfdfd.commands.training_inputs import store_alone, store_sources, stream_sources
+from tfdfd.data.degradation import Degradation
 from tfdfd.data.manifest import COLUMNS, Manifest
 from tfdfd.data.splits import Split
 from tfdfd.data.tracks import scoring_rows, training_table
@@ -51,7 +52,14 @@ def test_the_setting_changes_the_faces_trained_on_and_not_those_scored(store, tr
     config = TrainConfig(tracks=tracks, batch_size=2)
     arguments = argparse.Namespace(input="tf.data")
     training, validation = store_sources(
-        store, Split(CLIPS, "by hand"), arguments, config, tf.distribute.get_strategy(), make_console()
+        store,
+        Split(CLIPS, "by hand"),
+        arguments,
+        config,
+        Degradation(),
+        tf.distribute.get_strategy(),
+        store.folder / "run",
+        make_console(),
     )
     assert (training.identity["real faces"], training.identity["fake faces"]) == (real, fake)
     assert validation.clip_rows.tolist() == [0, 1, 1]
@@ -81,6 +89,7 @@ def test_flags_of_workers_where_none_work_are_errors(store, tmp_path, monkeypatc
             arguments,
             ExtractionConfig(),
             TrainConfig(),
+            Degradation(),
             tf.distribute.get_strategy(),
             make_console(),
         )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.rows import FaceRows, FaceTable, StripRows, epoch_rows
+from tfdfd.data.rows import FaceRows, FaceTable, StripRows
+from tfdfd.data.sampling import epoch_rows
 
 NUM_TRACKS, NUM_PLACES = 50, 5
 

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from tests.strip_files import strip_rows, write_strips
-from tfdfd.data.rows import FaceRows, FaceTable, epoch_rows
+from tfdfd.data.rows import FaceRows, FaceTable
+from tfdfd.data.sampling import epoch_rows
 from tfdfd.data.strips import decode_strip
 from tfdfd.data.tf_datasets import TF_DATASETS
 

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.dataset import DALI_DATASETS
-from tfdfd.data.rows import FaceTable, StripRows, epoch_rows
+from tfdfd.data.rows import FaceTable, StripRows
+from tfdfd.data.sampling import epoch_rows
 from tfdfd.data.strips import encode_strip
 from tfdfd.data.tf_datasets import TF_DATASETS
 from tfdfd.training.replicas import replicated

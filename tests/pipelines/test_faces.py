@@ -14,11 +14,13 @@ from PIL import Image
 pytest.importorskip("nvidia.dali.plugin.tf", reason="DALI and its TensorFlow plugin are not installed")
 
 from pipelines.dataset import DALI_DATASETS
-from pipelines.faces import pack_rows, write_file_list
+from pipelines.faces import FACE_COLUMNS, face_table, write_file_list
 from tests.strip_files import smooth_picture, strip_rows, write_strips
 from tfdfd.clip import TfdfdError
+from tfdfd.data.alterations import WIDTH
 from tfdfd.data.face_datasets import FaceDatasets
-from tfdfd.data.rows import FaceRows, FaceTable, epoch_rows
+from tfdfd.data.rows import FaceRows, FaceTable
+from tfdfd.data.sampling import epoch_rows
 from tfdfd.data.tf_datasets import TF_DATASETS
 
 BATCH = 4
@@ -158,7 +160,7 @@ def test_a_strip_of_another_crop_size_ends_the_run(tmp_path):
         training_batches(DALI_DATASETS, rows, 56)
 
 
-def test_codes_hold_line_place_and_mirror_of_every_row(tmp_path):
+def test_the_table_holds_every_number_of_every_row():
     n = 1000
     rng = np.random.default_rng(0)
     rows = FaceRows(
@@ -168,35 +170,14 @@ def test_codes_hold_line_place_and_mirror_of_every_row(tmp_path):
         rng.choice([0, 0.3, 2], n).astype(np.float32),
         rng.integers(0, 200_000, n).astype(np.int32),
         rng.integers(0, 2, n).astype(np.int32),
+        rng.random((n, WIDTH)).astype(np.float32),
     )
-    packed = pack_rows(rows)
-    line = packed.codes // (2 * packed.place_range)
-    assert packed.codes.max() < 2**31
-    assert np.array_equal(packed.codes % 2, rows.mirror)
-    assert np.array_equal(packed.codes // 2 % packed.place_range, rows.places)
-    assert np.array_equal(packed.labels[line], rows.labels)
-    assert np.array_equal(packed.weights[line], rows.weights)
-    assert np.array_equal(packed.clip_rows[line], rows.clip_rows)
+    table = face_table(rows)
+    for number, name in enumerate(FACE_COLUMNS):
+        assert np.array_equal(table[:, number], getattr(rows, name)), name
+    assert np.array_equal(table[:, len(FACE_COLUMNS) :], rows.alterations)
 
 
 def test_a_path_that_the_list_cannot_hold_is_refused(tmp_path):
     with pytest.raises(TfdfdError, match="no line break"):
         write_file_list(["/a\nb.jpg"], np.zeros(1, np.int64), tmp_path / "list.txt")
-
-
-def test_the_graph_of_many_faces_holds_a_line_a_clip_not_a_line_a_face(tmp_path):
-    """What a graph holds goes into it number by number: 2 million lines would take minutes."""
-    clips, places = 6_000, 17
-    table = FaceTable(
-        [f"/no/such/folder/{i:07d}.jpg" for i in range(clips)],
-        np.ones((clips, places), bool),
-        np.zeros(clips, np.float32),
-        np.ones(clips, np.float32),
-        np.arange(clips, dtype=np.int32),
-    )
-    rows = epoch_rows(table, seed=0, epoch=0, global_batch_size=32, mirror=True)
-    packed = pack_rows(rows)
-    write_file_list(rows.strip_paths, packed.codes, tmp_path / "list.txt")
-    with open(tmp_path / "list.txt", encoding="utf-8") as lines:
-        assert sum(1 for _ in lines) == len(rows)
-    assert len(packed.labels) <= clips + 32

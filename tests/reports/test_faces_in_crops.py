@@ -6,8 +6,9 @@ import pytest
 from tests.stores import frames_of, track_of
 from tfdfd.clip import ClipFrames
 from tfdfd.faces.alignment import FROM_CENTRE_XY
+from tfdfd.faces.crop_views import crop_views, to_crop
 from tfdfd.faces.crops import crop_tracks
-from tfdfd.reports.faces_in_crops import crop_views, shrink, through_view, to_crop
+from tfdfd.reports.faces_in_crops import shrink, through_view
 
 SIZE = 96
 

@@ -5,8 +5,8 @@ import pytest
 
 from tests.stores import frames_of, new_store, ok_clip, painted, track_of, write_clips
 from tfdfd.clip import NO_FACE, OK, ClipFaces
+from tfdfd.faces.crop_views import crop_views
 from tfdfd.reports.clips_shown import THUMBNAIL, Geometry
-from tfdfd.reports.faces_in_crops import crop_views
 from tfdfd.reports.pairs import AMPLIFIED, difference_picture, match_tracks, same_frames, show_pair, why_not_compared
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.training.toy_training import TOY_DATASETS, toy_config, toy_strips, toy_table
 from tfdfd.clip import TfdfdError
 from tfdfd.training.config import BATCHNORMS, MAY_CHANGE, TrainConfig
-from tfdfd.training.sources import FaceTableSource, StripSource, balance_labels
+from tfdfd.training.sources import FaceTableSource, StripSource
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from tfdfd.training.sources import FaceTableSource, StripSource, balance_labels
         ({"optimizer": "rmsprop"}, r"optimizer must be one of \['adam', 'sgd'\], got 'rmsprop'"),
         ({"backbone": "exception"}, r"backbone must be one of \['xception'\], got 'exception'"),
         ({"balance": "yes"}, "balance must be one of"),
+        ({"sampling": "two"}, "sampling must be one of"),
+        ({"fakes": "none"}, "fakes must be one of"),
         ({"mixed_precision": "maybe"}, "mixed_precision must be one of"),
         ({"batchnorm": "shared"}, "batchnorm must be one of"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
@@ -57,11 +59,10 @@ def test_the_batch_must_divide_among_the_replicas() -> None:
         TrainConfig(batch_size=32).per_replica_batch(3)
 
 
-def test_balanced_weights_give_each_label_half() -> None:
-    table = balance_labels(toy_table())
-    weights = table.weights * table.is_face.sum(axis=1)
-    assert np.isclose(weights[table.labels == 0].sum(), weights[table.labels == 1].sum())
-    assert np.isclose(weights.sum(), table.num_faces)
+def test_pairs_need_an_even_number_of_faces_a_replica() -> None:
+    assert TrainConfig(batch_size=12, balance="paired").per_replica_batch(2) == 6
+    with pytest.raises(ValueError, match="batch_size 6 gives each of 2 replicas 3: write batch_size 8"):
+        TrainConfig(batch_size=6, balance="paired").per_replica_batch(2)
 
 
 def test_one_label_alone_is_refused() -> None:

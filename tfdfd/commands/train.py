@@ -27,6 +27,7 @@ from tfdfd.commands.inputs import (
 from tfdfd.commands.prepare import add_store_flags, prepare_store, print_manifest_notes
 from tfdfd.commands.training_inputs import manifest_of, store_alone, store_sources, stream_sources
 from tfdfd.data.atomic import explain_write_errors
+from tfdfd.data.degradation import Degradation
 from tfdfd.data.manifest import Manifest, load_manifest
 from tfdfd.data.splits import Split, describe_split, split_manifest
 from tfdfd.data.tables import records
@@ -76,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_store_flags(parser)
     add_config_flags(parser, TrainConfig, title="training")
+    add_config_flags(parser, Degradation, title="degradation of training faces, drawn anew every epoch")
     return parser
 
 
@@ -92,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console()
     crops = config_from_flags(ExtractionConfig, arguments)
     config = config_from_flags(TrainConfig, arguments)
+    degradation = config_from_flags(Degradation, arguments)
     workers = worker_config(arguments)
 
     import_tensorflow()
@@ -116,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         val_originals=arguments.val_originals,
         val_fraction=arguments.val_fraction,
         seed=config.seed,
+        needs_fakes=config.fakes != "self_blended",
     )
     print_split(split, console)
     name = "demo" if arguments.demo else manifest.root.resolve().name
@@ -124,7 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if arguments.stream:
         store = None
-        training, validation, fingerprint = stream_sources(manifest, split, arguments, crops, config, strategy, console)
+        training, validation, fingerprint = stream_sources(
+            manifest, split, arguments, crops, config, degradation, strategy, console
+        )
     else:
         store = alone or prepare_store(
             manifest,
@@ -137,7 +143,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             accept_mismatch=arguments.accept_mismatch,
         )
         fingerprint = store.fingerprint
-        training, validation = store_sources(store, split, arguments, config, strategy, console)
+        training, validation = store_sources(
+            store, split, arguments, config, degradation, strategy, run_folder, console
+        )
     crop_size = int(fingerprint.preprocessing["crop_size"])
 
     from tfdfd.models.scoring import ScoringRule

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from tfdfd.clip import OK, Clip, ClipFaces, TfdfdError
+from tfdfd.clip import FAKE, OK, REAL, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.inputs import has_gpu, make_datasets, make_frame_source, names_data, provenance
+from tfdfd.data.degradation import Degradation
 from tfdfd.data.manifest import NO_LABEL, Manifest, clips_in
 from tfdfd.data.splits import TRAIN, VAL, Split
 from tfdfd.data.tables import rows_where, values
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from tfdfd.data.fingerprint import Fingerprint
+    from tfdfd.data.rows import FaceTable
     from tfdfd.data.store import FaceStore
     from tfdfd.training.sources import TrainingSource, ValidationSource
 
@@ -78,7 +80,9 @@ def store_sources(
     split: Split,
     arguments: argparse.Namespace,
     config: TrainConfig,
+    degradation: Degradation,
     strategy: tf.distribute.Strategy,
+    run_folder: Path,
     console: Console,
 ) -> tuple[TrainingSource, ValidationSource]:
     """Return the faces of both sides of a split, from a store.
@@ -86,6 +90,7 @@ def store_sources(
     Raises:
         TfdfdError: if a side has no face, or only one label with a face.
     """
+    from tfdfd.commands.blended_validation import watch_landmarks, with_blended_tracks
     from tfdfd.data.strips import check_strips
     from tfdfd.data.tracks import scoring_rows, training_table
     from tfdfd.training.sources import FaceTableSource, StripSource
@@ -93,23 +98,49 @@ def store_sources(
     datasets = make_datasets(console, arguments.input)
     console.print(f"batches come from {datasets.name}")
     clips, sides = split.table, split.sides
-    table = training_table(store, rows_where(clips, sides == TRAIN), main_only=config.tracks == "main")
+    table = training_table(
+        store,
+        rows_where(clips, sides == TRAIN),
+        main_only=config.tracks == "main",
+        watch_landmarks=(watch_landmarks(console) if degradation.needs_landmarks or config.fakes != "given" else None),
+    )
+    _print_choice(table, config, degradation, console)
     val_clips = rows_where(clips, sides == VAL)
     rows = scoring_rows(store, val_clips)
-    for side, labels in (
-        (TRAIN, table.labels),
-        (VAL, values(val_clips, "label")[rows.clip_rows]),
-    ):
-        _require_both_labels(side, labels)
-    check_strips([*table.strip_paths, *rows.strip_paths])
+    if config.fakes == "given":
+        _require_both_labels(TRAIN, table.labels)
     labels = np.full(len(val_clips), -1)
     labels[rows.clip_rows] = values(val_clips, "label")[rows.clip_rows]
     if without := int((labels < 0).sum()):
         console.print(f"{without} validation clips have no face: they do not choose the best epoch", style="yellow")
+    if config.fakes != "given" and not np.any(labels == FAKE):
+        console.print(
+            "there is no fake clip to validate on: each validation clip is scored beside itself, self-blended",
+            style="yellow",
+        )
+        rows, labels = with_blended_tracks(store, rows, labels, val_clips, run_folder, console)
+    _require_both_labels(VAL, labels[rows.clip_rows])
+    check_strips([*table.strip_paths, *rows.strip_paths])
     return (
-        FaceTableSource(table, config, datasets, strategy, store.crop_size),
+        FaceTableSource(table, config, datasets, strategy, store.crop_size, degradation),
         StripSource(rows, labels, config, datasets, strategy, store.crop_size),
     )
+
+
+def _print_choice(table: FaceTable, config: TrainConfig, degradation: Degradation, console: Console) -> None:
+    """Print what of the faces cannot be used as the settings say."""
+    if config.balance == "paired" and config.fakes == "given":
+        paired = np.unique(table.originals[table.originals >= 0])
+        console.print(
+            f"paired: {len(paired)} of {int((table.labels == REAL).sum())} real tracks have a fake here; of its fakes "
+            "one is drawn every epoch, the other tracks are left out"
+        )
+    if table.landmarks_xy is not None and (unknown := int(np.isnan(table.landmarks_xy[table.is_face][:, 0, 0]).sum())):
+        what = [name for name, used in (("blended", config.fakes != "given"), ("cut out", degradation.cutout)) if used]
+        console.print(
+            f"no landmarks are found in {unknown} of {table.num_faces} faces: they are not {' or '.join(what)}",
+            style="yellow",
+        )
 
 
 def stream_sources(
@@ -118,6 +149,7 @@ def stream_sources(
     arguments: argparse.Namespace,
     crops: ExtractionConfig,
     config: TrainConfig,
+    degradation: Degradation,
     strategy: tf.distribute.Strategy,
     console: Console,
 ) -> tuple[TrainingSource, ValidationSource, Fingerprint]:
@@ -142,6 +174,10 @@ def stream_sources(
         ("--crop-margin", arguments.crop_margin is not None),
         ("--workers, --clip-timeout or --ray", worker_config(arguments) != WorkerConfig()),
         ("--steps-per-epoch", config.steps_per_epoch),
+        ("--sampling one", config.sampling != "all"),
+        (f"--balance {config.balance}", config.balance not in ("none", "weights")),
+        (f"--fakes {config.fakes}", config.fakes != "given"),
+        ("degradation", degradation.is_on),
     ):
         if value:
             raise TfdfdError(f"--stream cannot honour {flag}: leave one of them out")

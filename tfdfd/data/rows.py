@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tfdfd.clip import TfdfdError
+from tfdfd.clip import REAL
+from tfdfd.data.alterations import WIDTH
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,20 @@ class FaceTable:
     """float32, shape (n,): sample weight of the track's faces."""
     clip_rows: np.ndarray
     """int32, shape (n,): row of the clip in its manifest, at least 0."""
+    originals: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    """int32, shape (n,): row in this table of the track that each was forged from, -1 where it is real or its original
+    is not in the table; left out, -1."""
+    landmarks_xy: np.ndarray | None = field(default=None, repr=False)
+    """float32, shape (n, num_places, 5, 2): eyes, nose and mouth corners in pixels of the crops, NaN where they are not
+    known; None where nothing needs them."""
 
     def __post_init__(self) -> None:
         n = len(self.strip_paths)
+        if not len(self.originals):
+            object.__setattr__(self, "originals", np.full(n, -1, np.int32))
+        _check("originals", self.originals, np.int32, n)
+        if self.landmarks_xy is not None:
+            _check("landmarks_xy", self.landmarks_xy, np.float32, n, ndim=4)
         _check("is_face", self.is_face, np.bool_, n, ndim=2)
         _check("labels", self.labels, np.float32, n)
         _check("weights", self.weights, np.float32, n)
@@ -36,6 +48,14 @@ class FaceTable:
     def num_faces(self) -> int:
         """Faces in all tracks together."""
         return int(self.is_face.sum())
+
+    @property
+    def can_blend(self) -> np.ndarray:
+        """bool, shape (n, num_places): real faces whose landmarks are known, which can be blended with themselves."""
+        if self.landmarks_xy is None:
+            return np.zeros_like(self.is_face)
+        is_known = np.isfinite(self.landmarks_xy).all(axis=(2, 3))
+        return self.is_face & is_known & (self.labels == REAL)[:, None]
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,9 @@ class FaceRows:
     """int32, shape (n,): row of the clip in its manifest."""
     mirror: np.ndarray
     """int32, shape (n,): 1 where the crop is flipped left to right, else 0."""
+    alterations: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
+    """float32, shape (n, alterations.WIDTH): what is done to each crop before it is flipped; (n, 0), or left out,
+    where nothing is done to any."""
 
     def __post_init__(self) -> None:
         n = len(self.strip_paths)
@@ -62,6 +85,11 @@ class FaceRows:
         _check("weights", self.weights, np.float32, n)
         _check("clip_rows", self.clip_rows, np.int32, n)
         _check("mirror", self.mirror, np.int32, n)
+        if not len(self.alterations) and n:
+            object.__setattr__(self, "alterations", np.zeros((n, 0), np.float32))
+        _check("alterations", self.alterations, np.float32, n, ndim=2)
+        if self.alterations.shape[1] not in (0, WIDTH):
+            raise ValueError(f"alterations must have 0 or {WIDTH} columns, got {self.alterations.shape[1]}")
 
     def __len__(self) -> int:
         return len(self.strip_paths)
@@ -93,12 +121,13 @@ class FaceRows:
 
     def _take(self, indices: np.ndarray) -> FaceRows:
         return FaceRows(
-            strip_paths=_pick(self.strip_paths, indices),
+            strip_paths=pick_paths(self.strip_paths, indices),
             places=self.places[indices],
             labels=self.labels[indices],
             weights=self.weights[indices],
             clip_rows=self.clip_rows[indices],
             mirror=self.mirror[indices],
+            alterations=self.alterations[indices],
         )
 
 
@@ -157,55 +186,24 @@ class StripRows:
         """
         return self.take(_shard_indices(len(self), shard, num_shards, global_batch_size))
 
+    def joined(self, others: StripRows) -> StripRows:
+        """Return these rows and others behind them, numbered anew."""
+        arrays = ("is_face", "clip_rows", "track")
+        return StripRows(
+            [*self.strip_paths, *others.strip_paths],
+            *(np.concatenate([getattr(self, name), getattr(others, name)]) for name in arrays),
+        )
+
     def take(self, indices: np.ndarray) -> StripRows:
         """Return some of the rows, in the order of their indices int64 (m,); each keeps its strip_row."""
         return replace(
             self,
-            strip_paths=_pick(self.strip_paths, indices),
+            strip_paths=pick_paths(self.strip_paths, indices),
             is_face=self.is_face[indices],
             clip_rows=self.clip_rows[indices],
             track=self.track[indices],
             strip_rows=self.strip_rows[indices],
         )
-
-
-def epoch_rows(table: FaceTable, *, seed: int, epoch: int, global_batch_size: int, mirror: bool) -> FaceRows:
-    """Put the faces of one epoch in order: every real face once, shuffled across all clips.
-
-    Args:
-        table: the tracks to train on.
-        seed: seed of the run; with the epoch it decides order, mirroring and padding.
-        epoch: number of the epoch, from 0.
-        global_batch_size: faces a step over all replicas; the last batch is filled by repeating faces of this
-            epoch at weight 0.
-        mirror: whether half of the faces, chosen anew each epoch, are flipped left to right.
-
-    Returns:
-        Rows that fill whole global batches.
-
-    Raises:
-        TfdfdError: if the table holds no face.
-    """
-    tracks, places = np.nonzero(table.is_face)
-    num_faces = len(tracks)
-    if not num_faces:
-        raise TfdfdError("there is no face to train on: the table holds no place with a face")
-    rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(num_faces)
-    # Padding repeats real faces: black ones would move BatchNorm.
-    order = np.append(order, np.resize(order, -num_faces % global_batch_size))
-    flips = rng.integers(0, 2, len(order), dtype=np.int32)
-    tracks, places = tracks[order], places[order]
-    weights = table.weights[tracks]
-    weights[num_faces:] = 0
-    return FaceRows(
-        strip_paths=_pick(table.strip_paths, tracks),
-        places=places.astype(np.int32),
-        labels=table.labels[tracks],
-        weights=weights,
-        clip_rows=table.clip_rows[tracks],
-        mirror=flips if mirror else np.zeros_like(flips),
-    )
 
 
 def _check(name: str, array: np.ndarray, dtype: type, length: int, ndim: int = 1) -> None:
@@ -215,7 +213,8 @@ def _check(name: str, array: np.ndarray, dtype: type, length: int, ndim: int = 1
         )
 
 
-def _pick(paths: Sequence[str], indices: np.ndarray) -> list[str]:
+def pick_paths(paths: Sequence[str], indices: np.ndarray) -> list[str]:
+    """Return some of the paths, in the order of their indices int64 (m,)."""
     order: list[int] = indices.tolist()
     return [paths[i] for i in order]
 

@@ -53,6 +53,7 @@ def split_manifest(
     val_originals: str | None = None,
     val_fraction: float | None = None,
     seed: int,
+    needs_fakes: bool = True,
 ) -> Split:
     """Choose the validation side by folders, by originals, by a fraction, or, without any, by the default.
 
@@ -66,16 +67,17 @@ def split_manifest(
         val_originals: comma list of originals by clip id or its last part, e.g. `183,253`; their fakes go along.
         val_fraction: share of the clips to validate on, in (0, 1); whole sets, so only about that share.
         seed: chooses the sets for val_fraction; the order of the rows does not matter.
+        needs_fakes: whether each side must have fakes; not where they are made from the real clips.
 
     Raises:
-        TfdfdError: if the options are wrong, part a connected set, or leave a side empty or with one label.
+        TfdfdError: if the options are wrong, part a connected set, or leave a side empty or without a label it needs.
     """
     options = {"val_folders": val_folders, "val_originals": val_originals, "val_fraction": val_fraction}
     given = {name: value for name, value in options.items() if value is not None}
     if len(given) > 1:
         raise TfdfdError(f"Give one of --val-folders, --val-originals and --val-fraction, got {_flags(given)}.")
     sets = connected_sets(table)
-    _check_sides(table, np.zeros(len(table), bool), "the data", whole=True)
+    _check_sides(table, np.zeros(len(table), bool), "the data", needs_fakes, whole=True)
     notes = []
     if val_folders is not None:
         is_val = in_folders(table, val_folders)
@@ -83,11 +85,11 @@ def split_manifest(
     elif val_originals is not None:
         is_val = _of_originals(table, sets, val_originals)
     elif val_fraction is not None:
-        is_val = _fraction_of_sets(table, sets, val_fraction, seed)
+        is_val = _fraction_of_sets(table, sets, val_fraction, seed, needs_fakes)
     else:
-        given, is_val, note = _default(table, sets, seed)
+        given, is_val, note = _default(table, sets, seed, needs_fakes)
         notes.append(note)
-    _check_sides(table, is_val, _flags(given))
+    _check_sides(table, is_val, _flags(given), needs_fakes)
     loose = int((unknown_originals(table) & (values(table, "folder") == "")).sum())
     if loose:
         notes.append(
@@ -193,29 +195,34 @@ def _find_original(name: str, keys: np.ndarray, owners: np.ndarray) -> str:
     raise TfdfdError(f"--val-originals: there is no original {name!r} among {len(stems):,}. {hint}")
 
 
-def _fraction_of_sets(table: pd.DataFrame, sets: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+def _fraction_of_sets(
+    table: pd.DataFrame, sets: np.ndarray, fraction: float, seed: int, needs_fakes: bool
+) -> np.ndarray:
     if not 0 < fraction < 1:
         raise TfdfdError(f"--val-fraction must be above 0 and below 1, got {fraction}.")
     is_val = choose_sets(table, sets, fraction=fraction, seed=seed)
-    if _lacking(table, is_val):
+    if _lacking(table, is_val, needs_fakes):
         sizes = np.bincount(sets)
         unknown = int(unknown_originals(table).sum())
         why = f" {unknown:,} fakes of unknown original hold their folders together." if unknown else ""
         raise TfdfdError(
             f"--val-fraction {fraction}: the {len(table):,} clips form {len(sizes):,} connected sets (the largest has "
-            f"{sizes.max():,} clips) that cannot be put on two sides with both labels on each.{why} Give more clips, "
-            "or validate on another data folder."
+            f"{sizes.max():,} clips) that cannot be put on two sides with "
+            f"{'both labels' if needs_fakes else 'real clips'} on each.{why} Give more clips, or validate on another "
+            "data folder."
         )
     return is_val
 
 
-def _default(table: pd.DataFrame, sets: np.ndarray, seed: int) -> tuple[dict[str, object], np.ndarray, str]:
+def _default(
+    table: pd.DataFrame, sets: np.ndarray, seed: int, needs_fakes: bool
+) -> tuple[dict[str, object], np.ndarray, str]:
     """Return the rule, the validation side and what to tell the person who asked for no split."""
     listed = values(table, "official_split") == "test"
     why = "No split was asked for"
     if listed.any():
         parted = np.intersect1d(sets[listed], sets[~listed])
-        lacking = _lacking(table, listed)
+        lacking = _lacking(table, listed, needs_fakes)
         if not len(parted) and not lacking:
             note = f"{why}: validation is the {int(listed.sum()):,} clips of the published testing list."
             return {"official_split": "test"}, listed, note
@@ -226,10 +233,13 @@ def _default(table: pd.DataFrame, sets: np.ndarray, seed: int) -> tuple[dict[str
     if all(folders) and not any("," in name for name in set(folders)):
         by_folder = connected_sets(table, whole_folders=True)
         whole = choose_sets(table, by_folder, fraction=DEFAULT_VAL_FRACTION, seed=seed)
-        if not _lacking(table, whole) and abs(whole.mean() - DEFAULT_VAL_FRACTION) < DEFAULT_VAL_FRACTION / 2:
+        if (
+            not _lacking(table, whole, needs_fakes)
+            and abs(whole.mean() - DEFAULT_VAL_FRACTION) < DEFAULT_VAL_FRACTION / 2
+        ):
             note = f"{why}: validation is {share}, in whole folders, since people may recur within a folder."
             return {"val_folders": ",".join(glob.escape(name) for name in sorted(set(folders[whole])))}, whole, note
-    is_val = _fraction_of_sets(table, sets, DEFAULT_VAL_FRACTION, seed)
+    is_val = _fraction_of_sets(table, sets, DEFAULT_VAL_FRACTION, seed, needs_fakes)
     note = f"{why}: validation is {share}, in whole sets of originals and their fakes."
     return {"val_fraction": DEFAULT_VAL_FRACTION}, is_val, note
 
@@ -272,21 +282,23 @@ def require_whole_sets(
     )
 
 
-def _lacking(table: pd.DataFrame, is_val: np.ndarray) -> str:
+def _lacking(table: pd.DataFrame, is_val: np.ndarray, needs_fakes: bool) -> str:
     """Return which side lacks which label, empty if none does."""
     fake = is_fake(table)
     lacks: list[str] = []
     for name, side in (("training", ~is_val), ("validation", is_val)):
         lacks += [f"{name} has no real clip"] * (not (side & ~fake).any())
-        lacks += [f"{name} has no fake clip"] * (not (side & fake).any())
+        lacks += [f"{name} has no fake clip"] * (needs_fakes and not (side & fake).any())
     return ", ".join(lacks)
 
 
-def _check_sides(table: pd.DataFrame, is_val: np.ndarray, what: str, *, whole: bool = False) -> None:
-    """Raise with the counts if a side (or the whole table) is empty or has one label."""
+def _check_sides(table: pd.DataFrame, is_val: np.ndarray, what: str, needs_fakes: bool, *, whole: bool = False) -> None:
+    """Raise with the counts if a side (or the whole table) is empty or lacks a label that it needs."""
     sides = (("all clips", ~is_val),) if whole else (("training", ~is_val), ("validation", is_val))
     fake = is_fake(table)
     counts = [(name, int((side & ~fake).sum()), int((side & fake).sum())) for name, side in sides]
-    if any(not (reals and fakes) for _, reals, fakes in counts):
+    if any(not reals or (needs_fakes and not fakes) for _, reals, fakes in counts):
         got = "; ".join(f"{name} {r + f:,} clips ({r:,} real, {f:,} fake)" for name, r, f in counts)
-        raise TfdfdError(f"Training needs real and fake clips on both sides; {what} gives {got}.")
+        needed = "real and fake clips" if needs_fakes else "real clips"
+        advice = " Where there are no fakes, --fakes self_blended makes them." if not fake.any() else ""
+        raise TfdfdError(f"Training needs {needed} on both sides; {what} gives {got}.{advice}")

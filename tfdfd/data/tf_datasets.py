@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfdfd.data.alterations import used_columns
+from tfdfd.data.altering import Altering
 from tfdfd.data.face_datasets import FaceDatasets
 from tfdfd.data.rows import FaceRows, StripRows
 
@@ -24,8 +26,9 @@ def training_dataset(
         Elements as in `TrainingDataset`, one batch for each batch_size rows, then the end.
     """
     del device_id
+    alter = Altering(used_columns(rows.alterations), crop_size)
 
-    def read_face(path, place, label, weight, clip_row, mirror):
+    def read_face(path, place, label, weight, clip_row, mirror, alterations):
         strip = tf.io.read_file(path)
         width = tf.io.extract_jpeg_shape(strip)[1]
         with tf.control_dependencies(
@@ -39,19 +42,20 @@ def training_dataset(
             channels=3,
             dct_method="INTEGER_ACCURATE",
         )
-        crop = tf.ensure_shape(crop, [crop_size, crop_size, 3])
+        crop = alter(tf.ensure_shape(crop, [crop_size, crop_size, 3]), alterations)
         crop = tf.where(mirror > 0, tf.reverse(crop, axis=[1]), crop)
         return crop, label, weight, clip_row
 
-    columns = (
+    faces = (
         tf.constant(list(rows.strip_paths), tf.string),
         rows.places,
         rows.labels,
         rows.weights,
         rows.clip_rows,
         rows.mirror,
+        rows.alterations,
     )
-    return _batches(columns, read_face, batch_size, num_threads)
+    return _batches(faces, read_face, batch_size, num_threads)
 
 
 def evaluation_dataset(

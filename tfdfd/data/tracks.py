@@ -5,18 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tfdfd.clip import FAKE, REAL
+from tfdfd.data.crop_landmarks import Watch, landmarks_in_crops
 from tfdfd.data.rows import FaceTable, StripRows
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import rows_where
 
 
-def training_table(store: FaceStore, clips: pd.DataFrame, *, main_only: bool) -> FaceTable:
+def training_table(
+    store: FaceStore, clips: pd.DataFrame, *, main_only: bool, watch_landmarks: Watch | None = None
+) -> FaceTable:
     """Return the tracks to train on.
 
     Args:
         store: the store.
-        clips: rows of the manifest with `clip_id` and `label`; those without a face in the store are left out.
+        clips: rows of the manifest with `clip_id`, `label` and perhaps `original`; those without a face in the store
+            are left out.
         main_only: leave out all people of a clip but the main one.
+        watch_landmarks: shows the search for landmarks; None where none are needed, and the table has none then.
 
     Returns:
         One row a track, all of weight 1; clip_rows are row numbers in `clips`.
@@ -30,7 +36,24 @@ def training_table(store: FaceStore, clips: pd.DataFrame, *, main_only: bool) ->
         labels=clips["label"].to_numpy(np.float32)[tracks["clip_row"].to_numpy()],
         weights=np.ones(len(tracks), np.float32),
         clip_rows=tracks["clip_row"].to_numpy(np.int32),
+        originals=_originals(tracks, clips),
+        landmarks_xy=(None if watch_landmarks is None else landmarks_in_crops(store, tracks, watch=watch_landmarks)),
     )
+
+
+def _originals(tracks: pd.DataFrame, clips: pd.DataFrame) -> np.ndarray:
+    """Return the row of the track that each fake one is made from: the same person of its original, else the main."""
+    if "original" not in clips or tracks.empty:
+        return np.full(len(tracks), -1, np.int32)
+    clip_rows = tracks["clip_row"].to_numpy()
+    labels = clips["label"].to_numpy()[clip_rows]
+    names = np.where(labels == FAKE, clips["original"].to_numpy()[clip_rows], "")
+    real = rows_where(tracks.assign(row=np.arange(len(tracks))), labels == REAL).set_index(["clip_id", "track"])["row"]
+    same, main = (
+        real.reindex(pd.MultiIndex.from_arrays([names, numbers])).to_numpy()
+        for numbers in (tracks["track"].to_numpy(), np.zeros(len(tracks), np.int64))
+    )
+    return np.nan_to_num(np.where(np.isnan(same), main, same), nan=-1).astype(np.int32)
 
 
 def scoring_rows(store: FaceStore, clips: pd.DataFrame) -> StripRows:
@@ -45,6 +68,11 @@ def scoring_rows(store: FaceStore, clips: pd.DataFrame) -> StripRows:
         clip_rows=tracks["clip_row"].to_numpy(np.int32),
         track=tracks["track"].to_numpy(np.int32),
     )
+
+
+def track_landmarks(store: FaceStore, clips: pd.DataFrame, watch: Watch) -> np.ndarray:
+    """Return the landmarks of the tracks of `scoring_rows`, float32 (n, places, 5, 2); see `landmarks_in_crops`."""
+    return landmarks_in_crops(store, _joined(store, clips), watch=watch)
 
 
 def _joined(store: FaceStore, clips: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import decode_strip
 from tfdfd.faces.alignment import ALIGNMENTS
-from tfdfd.reports.faces_in_crops import crop_views, shrink, to_crop
+from tfdfd.faces.crop_views import crop_views, to_crop
+from tfdfd.reports.faces_in_crops import shrink
 from tfdfd.reports.page import counted, picture_uri
 
 THUMBNAIL = 96

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tfdfd.data.sampling import BALANCES, FAKES, SAMPLINGS, FaceChoice
 from tfdfd.models import BACKBONES
 
 OPTIMIZERS = ("adam", "sgd")
 TRACKS = ("main", "all")
-BALANCES = ("weights", "none")
 MIXED_PRECISIONS = ("auto", "on", "off")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
@@ -49,8 +49,20 @@ class TrainConfig:
         "further one may be real. Scores are of all people either way",
         TRACKS,
     )
+    sampling: str = _option(
+        "all", "all: every face once an epoch; one: one face of each track, drawn anew every epoch", SAMPLINGS
+    )
     balance: str = _option(
-        "weights", "weights: real and fake faces count for half of the loss each; none: as many as there are", BALANCES
+        "weights",
+        "weights: real and fake faces count for half of the loss each; none: as many as there are; undersample: of the "
+        "commoner label as many as of the other, drawn anew every epoch; paired: each original and one of its fakes, "
+        "drawn anew every epoch, in one batch",
+        BALANCES,
+    )
+    fakes: str = _option(
+        "given",
+        "given: the fakes of the data; self_blended: fakes made on the fly from the real faces alone; both",
+        FAKES,
     )
     mirror: bool = _option(True, "flip half of the faces left to right, chosen anew each epoch")
     patience: int = _option(4, "stop after so many epochs without a better validation log loss")
@@ -97,6 +109,11 @@ class TrainConfig:
         if self.batchnorm == "frozen" and self.weights == "none":
             raise ValueError("batchnorm frozen keeps the statistics of the first weights, and weights none has none")
 
+    @property
+    def face_choice(self) -> FaceChoice:
+        """Which faces an epoch has."""
+        return FaceChoice(self.sampling, self.balance, self.fakes)
+
     def dtype_policy(self, *, on_gpus: bool) -> str:
         """Return the Keras dtype policy: `mixed_float16` or `float32`."""
         is_mixed = self.mixed_precision == "on" or (self.mixed_precision == "auto" and on_gpus)
@@ -110,7 +127,13 @@ class TrainConfig:
         """
         if self.batch_size % num_replicas:
             raise ValueError(f"batch_size must be a multiple of the {num_replicas} replicas, got {self.batch_size}")
-        return self.batch_size // num_replicas
+        faces = self.batch_size // num_replicas
+        if self.balance == "paired" and faces % 2:
+            raise ValueError(
+                f"balance paired needs an even number of faces a replica, and batch_size {self.batch_size} gives each "
+                f"of {num_replicas} replicas {faces}: write batch_size {self.batch_size + num_replicas}"
+            )
+        return faces
 
     def fixed_settings(self) -> dict[str, Any]:
         """Return the settings that must stay the same when a run is resumed, JSON-able."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfdfd.clip import FAKE, REAL, TfdfdError
+from tfdfd.data.degradation import Degradation
 from tfdfd.data.face_datasets import FaceDatasets
-from tfdfd.data.rows import FaceTable, StripRows, epoch_rows
+from tfdfd.data.rows import FaceRows, FaceTable, StripRows
+from tfdfd.data.sampling import epoch_rows
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.replicas import replicated
 
@@ -79,9 +82,9 @@ class ValidationSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceTableSource:
-    """The faces of a store, every one once an epoch."""
+    """The faces of a store, chosen and altered anew every epoch."""
 
     table: FaceTable
     config: TrainConfig
@@ -90,9 +93,11 @@ class FaceTableSource:
     crop_size: int
     """Side of the stored crops in pixels."""
 
+    degradation: Degradation = Degradation()  # noqa: RUF009  frozen
+    """How the faces are degraded."""
+
     def __post_init__(self) -> None:
-        if self.config.balance == "weights":
-            object.__setattr__(self, "table", balance_labels(self.table))
+        self._rows(0)  # a label that is missing stops the run before any work
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -104,24 +109,22 @@ class FaceTableSource:
             "real faces": int(faces[labels == REAL].sum()),
             "fake faces": int(faces[labels == FAKE].sum()),
             "digest": _digest(self.table.strip_paths, self.table.is_face, labels, self.table.weights),
+            "degradation": dataclasses.asdict(self.degradation),
         }
 
     def num_steps(self, epoch: int) -> int:
         """See TrainingSource; the last batch is filled with faces of weight 0."""
-        steps = -(-self.table.num_faces // self.config.batch_size)
+        steps = self._rows(epoch).num_steps(self.config.batch_size)
         return min(steps, self.config.steps_per_epoch or steps)
+
+    def _rows(self, epoch: int) -> FaceRows:
+        return _epoch_rows(self, epoch)
 
     def iterator(self, epoch: int, skip_steps: int) -> Iterator[Any]:
         """See TrainingSource."""
         batch = self.config.batch_size
         num_replicas = self.strategy.num_replicas_in_sync
-        rows = epoch_rows(
-            self.table,
-            seed=self.config.seed,
-            epoch=epoch,
-            global_batch_size=batch,
-            mirror=self.config.mirror,
-        ).skip(skip_steps, batch)
+        rows = self._rows(epoch).skip(skip_steps, batch)
 
         def make_dataset(shard: int, num_shards: int, device_id: int | None) -> tf.data.Dataset:
             return self.datasets.training(
@@ -202,19 +205,20 @@ class StripSource:
         return iter(replicated(self.strategy, self.datasets, make_dataset))
 
 
-def balance_labels(table: FaceTable) -> FaceTable:
-    """Multiply the weights so that real and fake faces count for half of the total each, which stays the same.
-
-    Raises:
-        TfdfdError: if there is no real or no fake face.
-    """
-    weights = table.weights * table.is_face.sum(axis=1)
-    totals = {label: float(weights[table.labels == label].sum()) for label in (REAL, FAKE)}
-    if not all(totals.values()):
-        raise TfdfdError("training needs real and fake faces: choose another split, or --balance none")
-    half = sum(totals.values()) / 2
-    factors = np.where(table.labels == FAKE, half / totals[FAKE], half / totals[REAL])
-    return dataclasses.replace(table, weights=(table.weights * factors).astype(np.float32))
+@functools.lru_cache(maxsize=1)
+def _epoch_rows(source: FaceTableSource, epoch: int) -> FaceRows:
+    """Return the rows of an epoch; those of the last one asked for are kept, since they take seconds for millions."""
+    config = source.config
+    return epoch_rows(
+        source.table,
+        seed=config.seed,
+        epoch=epoch,
+        global_batch_size=config.batch_size,
+        mirror=config.mirror,
+        choice=config.face_choice,
+        degradation=source.degradation,
+        crop_size=source.crop_size,
+    )
 
 
 def _threads(num_pipelines: int) -> int:
