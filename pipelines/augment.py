@@ -14,14 +14,14 @@ from nvidia.dali import fn, types
 from nvidia.dali import math as dmath
 from nvidia.dali.data_node import DataNode
 
-from tfdfd.data.alterations import HOLE_LEVEL, NOISE_UNIT, WIDTHS, column_slice, noise_picture
+from tfdfd.data.alterations import HOLE_LEVEL, WIDTHS, column_slice, noise_pictures
 from tfdfd.data.self_blend import MASK_SIDE, blend_masks
 
 
 def write_pictures(folder: Path, crop_size: int, columns: frozenset[str]) -> None:
     """Write the pictures that alterations are cut from, where a graph finds them: noise and masks."""
     if "noise" in columns:
-        np.save(folder / "noise.npy", noise_picture(crop_size))
+        np.save(folder / "noise.npy", noise_pictures(crop_size))
     if "mask" in columns:
         np.save(folder / "masks.npy", blend_masks())
 
@@ -122,10 +122,12 @@ class Altering:
         return crop
 
     def _add_noise(self, crop: DataNode) -> DataNode:
-        sigma, top, left = self._numbers("noise")
-        noise = self._cut_from("noise.npy", [top, left], [self._size, self._size], [0, 1])
-        if sigma > 0:
-            crop = _to_levels(crop + noise * (sigma / NOISE_UNIT))
+        picture, top, left = self._numbers("noise")
+        start = [dmath.max(picture - 1, 0), top, left]
+        noise = self._cut_from("noise.npy", start, [1, self._size, self._size], [0, 1, 2])
+        if picture > 0:
+            noise = fn.reshape(noise, shape=[self._size, self._size, 3], layout="HWC")
+            crop = _to_levels(crop + noise)
         return crop
 
     def _compress(self, crop: DataNode) -> DataNode:
@@ -178,4 +180,5 @@ def _twisted(crop: DataNode, colour: list[DataNode]) -> DataNode:
 
 
 def _to_levels(picture: DataNode) -> DataNode:
-    return cast(DataNode, fn.cast(dmath.clamp(picture, 0, 255), dtype=types.DALIDataType.UINT8))
+    # A cast to whole levels rounds, and keeps within what a byte holds.
+    return cast(DataNode, fn.cast(picture, dtype=types.DALIDataType.UINT8))

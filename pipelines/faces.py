@@ -20,7 +20,7 @@ from tfdfd.data.rows import FaceRows, StripRows
 ROWS_FILE = "rows.txt"
 """The list that DALI's reader follows, in the folder of a pipeline."""
 
-FACE_COLUMNS = ("places", "mirror", "labels", "weights", "clip_rows")
+FACE_COLUMNS = ("places", "mirror", "labels", "weights", "clip_rows", "crop_start", "crop_bytes")
 """What a row of the training graph's table begins with."""
 
 
@@ -37,12 +37,13 @@ def face_table(rows: FaceRows) -> np.ndarray:
         float32 (n, len(FACE_COLUMNS) + the columns of the alterations).
 
     Raises:
-        ValueError: if a clip row is above what a float32 holds exactly, 16.7 million.
+        ValueError: if a number is above what a float32 holds exactly, 16.7 million.
     """
-    if len(rows) and rows.clip_rows.max() >= 2**24:
-        raise ValueError(f"clip rows must be below {2**24}, got {rows.clip_rows.max()}")
-    columns = [getattr(rows, name).astype(np.float32)[:, None] for name in FACE_COLUMNS]
-    return np.concatenate([*columns, rows.alterations], axis=1)
+    columns = (rows.places, rows.mirror, rows.labels, rows.weights, rows.clip_rows, *rows.crop_spans.T)
+    for name, column in zip(FACE_COLUMNS, columns, strict=True):
+        if len(rows) and column.max() >= 2**24:
+            raise ValueError(f"{name} must be below {2**24}, got {column.max()}")
+    return np.concatenate([np.stack(columns, axis=1).astype(np.float32), rows.alterations], axis=1)
 
 
 def write_file_list(strip_paths: Sequence[str], numbers: np.ndarray, path: Path) -> None:
@@ -95,9 +96,12 @@ def training_pipeline(
         row = fn.readers.numpy(
             files=[str(table)], roi_start=number, roi_shape=[1], roi_axes=[0], cache_header_information=True
         )[0]
-        place, mirror, label, weight, clip_row = (row[column] for column in range(len(FACE_COLUMNS)))
-        top = fn.cast(fn.stack(place * crop_size), dtype=types.DALIDataType.INT32)
-        crop = fn.decoders.image_slice(strip, start=top, shape=[crop_size], axes=[0], **_decoding(device_id))
+        place, mirror, label, weight, clip_row, start, length = (row[column] for column in range(len(FACE_COLUMNS)))
+        if rows.crop_header:
+            crop = fn.decoders.image(_crop_jpeg(strip, rows.crop_header, start, length), **_decoding(device_id))
+        else:
+            top = _integer(fn.stack(place * crop_size))
+            crop = fn.decoders.image_slice(strip, start=top, shape=[crop_size], axes=[0], **_decoding(device_id))
         alter = augment.Altering(
             columns,
             row,
@@ -106,8 +110,8 @@ def training_pipeline(
             crop_size=crop_size,
             on_gpu=device_id is not None,
         )
-        crop = augment.flip(alter(crop), fn.cast(mirror, dtype=types.DALIDataType.INT32))
-        clip_row = fn.cast(clip_row, dtype=types.DALIDataType.INT32)
+        crop = augment.flip(alter(crop), _integer(mirror))
+        clip_row = _integer(clip_row)
         return _on_device((crop, label, weight, clip_row), device_id)
 
     return training_graph(batch_size=batch_size, num_threads=num_threads, device_id=device_id)
@@ -158,6 +162,23 @@ def evaluation_pipeline(
         return crops * mask, fn.cast(is_face, dtype=types.DALIDataType.BOOL), strip_row
 
     return evaluation_graph(batch_size=batch_size, num_threads=num_threads, device_id=device_id)
+
+
+def _crop_jpeg(strip: DataNode, header: bytes, start: DataNode, length: DataNode) -> DataNode:
+    """Put the JPEG of one crop together, as `crop_bytes.crop_jpeg` does: the bytes of those before it are not read."""
+    coded = fn.slice(
+        strip,
+        start=_integer(fn.stack(start)),
+        shape=_integer(fn.stack(length)),
+        axes=[0],
+        out_of_bounds_policy="trim_to_shape",
+    )
+    begin, end = (_table(np.frombuffer(constant, np.uint8)) for constant in (header, b"\xff\xd9"))
+    return cast(DataNode, fn.cat(begin, coded, end))
+
+
+def _integer(number: DataNode) -> DataNode:
+    return cast(DataNode, fn.cast(number, dtype=types.DALIDataType.INT32))
 
 
 def _decoding(device_id: int | None) -> dict:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tfdfd.data.crop_bytes import read_crop_bytes
 from tfdfd.data.rows import FaceTable, StripRows
 from tfdfd.data.strips import encode_strip
 
@@ -34,6 +35,7 @@ def write_strips(folder: Path, *, num_tracks: int, num_places: int, crop_size: i
         rng.integers(0, 2, num_tracks).astype(np.float32),
         rng.uniform(0.5, 2, num_tracks).astype(np.float32),
         rng.permutation(1000)[:num_tracks].astype(np.int32),
+        crop_bytes=read_crop_bytes(paths, num_places, crop_size),
     )
 
 

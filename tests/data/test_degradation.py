@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfdfd.data.alterations import column_slice, used_columns
+from tfdfd.data.alterations import NUM_NOISES, column_slice, used_columns
 from tfdfd.data.degradation import Degradation
 
 N, SIZE = 4000, 200
@@ -51,9 +51,9 @@ def test_strengths_bound_what_is_drawn():
     weak, strong = both("downscale", "downscale_to", (0.9, 0.1), "side")
     assert weak.min() >= 180
     assert strong.min() < 40
-    weak, strong = both("noise", "noise_sigma", (2.0, 40.0), "noise")
-    assert weak[:, 0].max() <= 2
-    assert strong[:, 0].max() > 30
+    weak, strong = both("noise", "noise_sigma", (5.0, 40.0), "noise")
+    assert weak[:, 0].max() == 2
+    assert strong[:, 0].max() == NUM_NOISES
     weak, strong = both("colour", "colour_strength", (0.05, 0.4), "colour")
     assert abs(weak[:, :3] - 1).max() <= 0.051
     assert abs(weak[:, 3]).max() <= 5.001

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +91,7 @@ def store_sources(
         TfdfdError: if a side has no face, or only one label with a face.
     """
     from tfdfd.commands.blended_validation import watch_landmarks, with_blended_tracks
+    from tfdfd.data.crop_bytes import read_crop_bytes
     from tfdfd.data.strips import check_strips
     from tfdfd.data.tracks import scoring_rows, training_table
     from tfdfd.training.sources import FaceTableSource, StripSource
@@ -121,6 +122,7 @@ def store_sources(
         rows, labels = with_blended_tracks(store, rows, labels, val_clips, run_folder, console)
     _require_both_labels(VAL, labels[rows.clip_rows])
     check_strips([*table.strip_paths, *rows.strip_paths])
+    table = replace(table, crop_bytes=read_crop_bytes(table.strip_paths, store.num_places, store.crop_size))
     return (
         FaceTableSource(table, config, datasets, strategy, store.crop_size, degradation),
         StripSource(rows, labels, config, datasets, strategy, store.crop_size),

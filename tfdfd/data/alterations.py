@@ -42,7 +42,7 @@ number of a column, but for the views, leaves the face as it is:
 `colour`: as `inside_colour`.
 `sigma`: Gaussian blur, pixels.
 `side`: side that the crop is shrunk to and enlarged from again, pixels.
-`noise`: standard deviation in levels; top and left of the part of the noise picture that is added.
+`noise`: number of the noise picture, 1 for the first; top and left of the part of it that is added.
 `quality`: of a JPEG that the crop goes through.
 `hole`: height, width, top and left of what is painted grey, pixels."""
 
@@ -53,9 +53,10 @@ BLEND = tuple(itertools.takewhile(lambda name: name != "view", WIDTHS))
 """The columns of a self-blended fake."""
 
 NOISE_SHIFTS = 256
-"""The noise picture is so many pixels larger than a crop, to either side, as there are places to cut it from."""
-NOISE_UNIT = 32
-"""Levels of the noise picture in one standard deviation."""
+"""A noise picture is so many pixels larger than a crop, to either side, as there are places to cut it from."""
+NOISE_STEP, NUM_NOISES = 2.5, 16
+"""Standard deviation of the first noise picture, in levels, of which the others have multiples; and how many there are.
+Pictures of their own, for to add bytes costs a third of scaling them first."""
 HOLE_LEVEL = 128
 """What a hole is painted with."""
 
@@ -77,11 +78,12 @@ def used_columns(table: np.ndarray) -> frozenset[str]:
     return frozenset(name for name in WIDTHS if table[:, column_slice(name)].any())
 
 
-def noise_picture(crop_size: int) -> np.ndarray:
-    """Return Gaussian noise to cut from: int8 (side, side, 3), side crop_size + NOISE_SHIFTS, in NOISE_UNITs."""
+def noise_pictures(crop_size: int) -> np.ndarray:
+    """Return Gaussian noise to cut from: int8 (NUM_NOISES, side, side, 3), side crop_size + NOISE_SHIFTS."""
     side = crop_size + NOISE_SHIFTS
-    noise = np.random.default_rng(0).normal(0, NOISE_UNIT, (side, side, 3))
-    return np.clip(np.rint(noise), -127, 127).astype(np.int8)
+    noise = np.random.default_rng(0).normal(0, NOISE_STEP, (side, side, 3))
+    levels = np.arange(1, NUM_NOISES + 1)[:, None, None, None]
+    return np.clip(np.rint(levels * noise), -127, 127).astype(np.int8)
 
 
 RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.321], [0.211, -0.523, 0.311]])

@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from tfdfd.data.alterations import (
     HOLE_LEVEL,
-    NOISE_UNIT,
     RGB_TO_YIQ,
     column_slice,
-    noise_picture,
+    noise_pictures,
 )
 from tfdfd.data.self_blend import blend_masks
 
@@ -34,7 +33,7 @@ class Altering:
 
     def __init__(self, columns: frozenset[str], crop_size: int) -> None:
         self._columns, self._size = columns, crop_size
-        self._noise: Any = noise_picture(crop_size) if "noise" in columns else None
+        self._noise: Any = noise_pictures(crop_size) if "noise" in columns else None
         self._masks: Any = blend_masks() if "mask" in columns else None
 
     def __call__(self, crop: tf.Tensor, row: Any) -> tf.Tensor:
@@ -86,10 +85,9 @@ class Altering:
         return _to_levels(tf.image.resize(small, [self._size, self._size], antialias=True))
 
     def _add_noise(self, crop: tf.Tensor, numbers: Numbers) -> tf.Tensor:
-        sigma, top, left = tf.unstack(numbers("noise"))
-        start = tf.stack([tf.cast(top, tf.int32), tf.cast(left, tf.int32), 0])
-        noise = tf.slice(tf.constant(self._noise), start, [self._size, self._size, 3])
-        return _to_levels(tf.cast(crop, tf.float32) + tf.cast(noise, tf.float32) * (sigma / NOISE_UNIT))
+        picture, top, left = tf.unstack(tf.cast(numbers("noise"), tf.int32))
+        noise = tf.slice(tf.constant(self._noise)[picture - 1], tf.stack([top, left, 0]), [self._size, self._size, 3])
+        return _to_levels(tf.cast(crop, tf.float32) + tf.cast(noise, tf.float32))
 
     def _compress(self, crop: tf.Tensor, numbers: Numbers) -> tf.Tensor:
         return tf.image.adjust_jpeg_quality(crop, tf.cast(numbers("quality")[0], tf.int32))

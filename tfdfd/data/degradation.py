@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfdfd.data.alterations import NOISE_SHIFTS, column_slice, no_alterations
+from tfdfd.data.alterations import NOISE_SHIFTS, NOISE_STEP, NUM_NOISES, column_slice, no_alterations
 from tfdfd.data.options import check_range, option
 
 HIGHEST_QUALITY = 95
@@ -44,7 +44,7 @@ class Degradation:
             check_range(self, name, 0, 0.5)
         for name in ("downscale_to", "cutout_share"):
             check_range(self, name, 0.05, 1)
-        check_range(self, "noise_sigma", 0, 100)
+        check_range(self, "noise_sigma", NOISE_STEP, NOISE_STEP * NUM_NOISES)
         check_range(self, "jpeg_quality", 1, HIGHEST_QUALITY)
         for share, *strengths in _STRENGTHS:
             for name in strengths:
@@ -94,7 +94,8 @@ class Degradation:
         put("sigma", chosen[2] < self.blur, amount[2] * self.blur_sigma * crop_size)
         side = np.rint(crop_size * (self.downscale_to + (1 - self.downscale_to) * strength[3]))
         put("side", chosen[3] < self.downscale, np.maximum(side, 1))
-        put("noise", chosen[4] < self.noise, amount[4] * self.noise_sigma, *cut_from)
+        picture = np.maximum(np.rint(amount[4] * self.noise_sigma / NOISE_STEP), 1)
+        put("noise", chosen[4] < self.noise, picture, *cut_from)
         quality = self.jpeg_quality + (HIGHEST_QUALITY - self.jpeg_quality) * strength[5]
         put("quality", chosen[5] < self.jpeg, np.rint(quality))
         if self.needs_landmarks:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfdfd.clip import REAL
 from tfdfd.data.alterations import WIDTH
+from tfdfd.data.crop_bytes import CropBytes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class FaceTable:
     landmarks_xy: np.ndarray | None = field(default=None, repr=False)
     """float32, shape (n, num_places, 5, 2): eyes, nose and mouth corners in pixels of the crops, NaN where they are not
     known; None where nothing needs them."""
+    crop_bytes: CropBytes | None = field(default=None, repr=False)
+    """Where the crops lie in the strips' files, if these say so."""
 
     def __post_init__(self) -> None:
         n = len(self.strip_paths)
@@ -77,6 +80,10 @@ class FaceRows:
     alterations: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     """float32, shape (n, alterations.WIDTH): what is done to each crop before it is flipped; (n, 0), or left out,
     where nothing is done to any."""
+    crop_header: bytes = field(default=b"", repr=False)
+    """What a JPEG of one crop begins with; empty where crops can only be cut from whole strips."""
+    crop_spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int32), repr=False)
+    """int32, shape (n, 2): first byte of each crop in its strip's file and how many there are; 0 without a header."""
 
     def __post_init__(self) -> None:
         n = len(self.strip_paths)
@@ -88,6 +95,9 @@ class FaceRows:
         if not len(self.alterations) and n:
             object.__setattr__(self, "alterations", np.zeros((n, 0), np.float32))
         _check("alterations", self.alterations, np.float32, n, ndim=2)
+        if not len(self.crop_spans) and n:
+            object.__setattr__(self, "crop_spans", np.zeros((n, 2), np.int32))
+        _check("crop_spans", self.crop_spans, np.int32, n, ndim=2)
         if self.alterations.shape[1] not in (0, WIDTH):
             raise ValueError(f"alterations must have 0 or {WIDTH} columns, got {self.alterations.shape[1]}")
 
@@ -105,6 +115,10 @@ class FaceRows:
     def skip(self, steps: int, global_batch_size: int) -> FaceRows:
         """Return the rows that are left after `steps` global batches, for going on in the middle of an epoch."""
         return self._take(np.arange(steps * global_batch_size, len(self)))
+
+    def first(self, count: int) -> FaceRows:
+        """Return the first rows."""
+        return self._take(np.arange(count))
 
     def shard(self, shard: int, num_shards: int, global_batch_size: int) -> FaceRows:
         """Return the rows of one replica or worker: its equal, contiguous part of every global batch.
@@ -128,6 +142,8 @@ class FaceRows:
             clip_rows=self.clip_rows[indices],
             mirror=self.mirror[indices],
             alterations=self.alterations[indices],
+            crop_header=self.crop_header,
+            crop_spans=self.crop_spans[indices],
         )
 
 

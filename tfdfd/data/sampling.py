@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -142,6 +143,7 @@ def epoch_rows(
         clip_rows=table.clip_rows[chosen.tracks],
         mirror=flips if mirror else np.zeros_like(flips),
         alterations=_alterations(table, chosen, degradation, seed=seed, epoch=epoch, crop_size=crop_size),
+        **_crop_bytes(table, chosen),
     )
 
 
@@ -195,6 +197,13 @@ def _balanced(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
     half = sum(totals.values()) / 2
     factors = np.where(labels == FAKE, half / totals[FAKE], half / totals[REAL])
     return (weights * factors).astype(np.float32)
+
+
+def _crop_bytes(table: FaceTable, chosen: ChosenFaces) -> dict[str, Any]:
+    if table.crop_bytes is None:
+        return {}
+    spans = table.crop_bytes.spans[chosen.tracks, chosen.places]
+    return {"crop_header": table.crop_bytes.header, "crop_spans": spans}
 
 
 def _alterations(

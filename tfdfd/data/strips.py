@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tfdfd.clip import ClipError, TfdfdError
+from tfdfd.data.crop_bytes import with_crop_starts
 
 STRIP_QUALITY = 95
 """JPEG quality of the strips; less would wash out the traces that the network looks for."""
@@ -49,7 +50,7 @@ def encode_strip(crops: np.ndarray, *, quality: int = STRIP_QUALITY) -> bytes:
         quality: JPEG quality, 95 to 100.
 
     Returns:
-        A JPEG of num_places * size rows and size columns.
+        A JPEG of num_places * size rows and size columns, which says where each crop's bytes are (see `crop_bytes`).
 
     Raises:
         ValueError: if the array is not a stack of square RGB crops, or the quality is too low.
@@ -62,10 +63,11 @@ def encode_strip(crops: np.ndarray, *, quality: int = STRIP_QUALITY) -> bytes:
     num_places, size = crops.shape[:2]
     check_crop_size(size, num_places=num_places)
     buffer = io.BytesIO()
+    blocks = (size // JPEG_BLOCK) ** 2
     Image.fromarray(crops.reshape(num_places * size, size, 3)).save(
-        buffer, "JPEG", quality=quality, subsampling="4:4:4"
+        buffer, "JPEG", quality=quality, subsampling="4:4:4", restart_marker_blocks=blocks
     )
-    return buffer.getvalue()
+    return with_crop_starts(buffer.getvalue(), num_places)
 
 
 def decode_strip(strip: bytes, *, num_places: int) -> np.ndarray:

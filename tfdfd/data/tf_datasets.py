@@ -20,7 +20,7 @@ def training_dataset(
         crop_size: side of a crop in the strips, in pixels.
         batch_size: faces a batch, per replica.
         device_id: ignored, tf.data has CPU kernels only; there because DALI decodes on GPUs.
-        num_threads: threads that read and decode.
+        num_threads: threads that read and decode, or tf.data.AUTOTUNE.
 
     Returns:
         Elements as in `TrainingDataset`, one batch for each batch_size rows, then the end.
@@ -99,7 +99,8 @@ def _batches(columns: tuple, read_row, batch_size: int, num_threads: int) -> tf.
         raise ValueError(f"{len(columns[0])} rows do not fill whole batches of {batch_size}")
     options = tf.data.Options()
     options.deterministic = True
-    options.threading.private_threadpool_size = num_threads
+    if num_threads != tf.data.AUTOTUNE:
+        options.threading.private_threadpool_size = num_threads
     # The rows are one replica's or worker's already: TensorFlow must not shard them again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     with tf.device("/CPU:0"):
