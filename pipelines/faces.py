@@ -166,8 +166,7 @@ def evaluation_pipeline(
 
 def _crop_jpeg(strip: DataNode, header: bytes, start: DataNode, length: DataNode) -> DataNode:
     """Put the JPEG of one crop together, as `crop_bytes.crop_jpeg` does: the bytes of those before it are not read."""
-    span = {"start": _integer(fn.stack(start)), "shape": _integer(fn.stack(length))}
-    coded = fn.slice(strip, axes=[0], **span)
+    coded = fn.slice(strip, start=_integer(fn.stack(start)), shape=_integer(fn.stack(length)), axes=[0])
     begin, end = (_table(np.frombuffer(constant, np.uint8)) for constant in (header, b"\xff\xd9"))
     return cast(DataNode, fn.cat(begin, coded, end))
 
