@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.painted_faces import paint_faces, redness_model
+from tests.painted_faces import NO_CLIPS, paint_faces, redness_model
 from tests.run_commands import run
 from tfdfd.clip import TfdfdError
 from tfdfd.commands import evaluate, score
@@ -147,8 +147,14 @@ def test_rules_that_differ_are_refused_until_one_is_stated(field, value, option,
     assert getattr(agreed_rule(members, RuleValues(**{option: value})), field) == value
 
 
+@pytest.fixture(scope="module")
+def odd(job):
+    """A third model, with another threshold."""
+    return redness_model(job / "models" / "odd", job / "faces", strength=50.0, rule=ScoringRule(threshold=0.3))
+
+
+@pytest.mark.usefixtures("odd")
 def test_members_of_different_rules_make_no_ensemble(job, capfd):
-    redness_model(job / "models" / "odd", job / "faces", strength=50.0, rule=ScoringRule(threshold=0.3))
     assert "0.6 in calm/1, 0.3 in odd/1 (--threshold)" in said(capfd, job, models=("calm", "odd"), output="none")
     assert not (job / "models" / "none").exists()
 
@@ -202,8 +208,11 @@ def test_video_files_are_scored_by_it(tmp_path, capfd):
         (["--weights", "1"], "one number for each of the 2 models, got 1: '1'"),
         (["--weights", "1,2,3"], "one number for each of the 2 models, got 3"),
         (["--weights", "1,much"], "must be numbers with commas between, such as 1,2.5, got '1,much'"),
-        (["--weights", "1,0"], "must be above 0 and finite, got 0: leave a model out"),
-        (["--weights", "1,nan"], "must be above 0 and finite, got nan"),
+        (["--weights", "1,0"], "at least 1e-06 of their sum each, got '1,0': leave a model out"),
+        (["--weights", "1,-2"], "must be above 0, finite and at least 1e-06 of their sum each, got '1,-2'"),
+        (["--weights", "1,nan"], "finite and at least 1e-06 of their sum each, got '1,nan'"),
+        (["--weights", "1e308,1e308"], "of their sum each, got '1e308,1e308'"),
+        (["--weights", "5,1e9"], "of their sum each, got '5,1e9'"),
         (["--threshold", "7"], "--threshold must be in [0, 1], got 7.0"),
         (["--temperature", "0"], "--temperature must be above 0 and finite, got 0.0"),
     ],
@@ -225,6 +234,11 @@ def test_what_is_no_model_is_named(job, capfd, tmp_path):
 
 def test_the_same_model_twice_is_refused(job, capfd):
     assert "the same network is in" in said(capfd, job, models=("calm", "shrill", "calm/1"), output="none")
+
+
+def test_versions_of_one_network_are_told_apart_from_models_whose_rules_differ(job, odd, capfd):
+    LoadedModel(odd).save_with_rule(ScoringRule(threshold=0.2), {}, fitted_on=NO_CLIPS)
+    assert "the same network is in" in said(capfd, job, models=("odd/1", "odd/2"), output="none")
 
 
 def test_it_does_not_become_a_version_of_a_member(job, capfd):

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import expit, logit
 
+from tests.serving.c_api_records import read_requests
 from tests.serving.signature_requests import (
     CLIPS,
     CONFIG,
@@ -206,9 +207,16 @@ def test_it_has_every_signature_of_the_contract_and_says_of_itself_what_it_is(en
     assert ensemble.rule == RULE
     assert ensemble.crop_size == CROP_SIZE
     assert ensemble.extraction == CONFIG
-    assets = ensemble.folder / "assets.extra"
-    assert (assets / "tf_serving_warmup_requests").stat().st_size > 0
     assert (ensemble.folder.parent / "serving" / "models.config").is_file()
+
+
+def test_a_server_can_warm_it_up(ensemble):
+    signatures, warmed = signatures_of(ensemble), set()
+    for request in read_requests(ensemble.folder / "assets.extra" / "tf_serving_warmup_requests"):
+        found = signatures[request.signature](**{name: tf.constant(value) for name, value in request.inputs.items()})
+        assert all(value.shape[0] > 0 for value in found.values())
+        warmed.add(request.signature)
+    assert warmed == set(SIGNATURES)
 
 
 @pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
@@ -369,6 +377,16 @@ def test_a_clip_that_one_member_was_trained_on_is_a_training_clip(classifiers, t
     model = LoadedModel(write_ensemble([one, two], (1, 1), "arithmetic", RULE, folder=tmp_path / "both"))
     clips = model.clips()
     assert dict(zip(clips["clip_id"], clips["split"], strict=True)) == {"a": "train", "b": "train", "c": "val"}
+
+
+def test_it_is_said_where_no_clip_is_left_to_validate_by(pair, classifiers, tmp_path):
+    told = []
+    one, two = (
+        export(tmp_path / name, classifier, clips=clips_of(a=a, b=b))
+        for name, classifier, a, b in (("one", classifiers[0], "train", "val"), ("two", classifiers[1], "val", "train"))
+    )
+    write_ensemble([one, two], (1, 1), "arithmetic", RULE, folder=tmp_path / "both", say=told.append)
+    assert any("no clip is left to validate the ensemble by" in line for line in told)
 
 
 def refused(models, folder, **options):

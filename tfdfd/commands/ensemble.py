@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MEAN_NAMES = ("arithmetic", "geometric")
 """As MEANS, which loads TensorFlow; a test holds them together."""
+MIN_SHARE = 1e-6
+"""Of the sum of all weights: less is lost in float32, and somebody's slip."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,10 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console()
 
     import_tensorflow()
-    from tfdfd.serving.ensemble import write_ensemble
+    from tfdfd.serving.ensemble import require_different_networks, write_ensemble
     from tfdfd.serving.saved_model import LoadedModel
 
     models = [LoadedModel(folder) for folder in folders]
+    require_different_networks(models)  # before their rules: versions of one network mostly differ in these
     rule = agreed_rule(models, values)
     rows = [
         [model.name, str(model.card().get("backbone", "unknown")), weight / sum(weights), model.rule.temperature]
@@ -104,9 +107,10 @@ def _weights(given: str | None, count: int) -> list[float]:
         raise TfdfdError(f"--weights must be numbers with commas between, such as 1,2.5, got {given!r}") from None
     if len(found) != count:
         raise TfdfdError(f"--weights must have one number for each of the {count} models, got {len(found)}: {given!r}")
-    if bad := [weight for weight in found if not 0 < weight < math.inf]:
+    if not all(0 < weight < math.inf and weight / sum(found) >= MIN_SHARE for weight in found):
         raise TfdfdError(
-            f"--weights must be above 0 and finite, got {bad[0]:g}: leave a model out that is to count for nothing"
+            f"--weights must be above 0, finite and at least {MIN_SHARE:g} of their sum each, got {given!r}: leave a model "
+            "out that is to count for nothing"
         )
     return found
 

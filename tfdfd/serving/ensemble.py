@@ -16,7 +16,7 @@ import pandas as pd
 from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.merged_splits import merge_splits
-from tfdfd.data.splits import SPLITS, TRAIN
+from tfdfd.data.splits import SPLITS, TRAIN, VAL
 from tfdfd.data.tables import values
 from tfdfd.models.ensemble import MeanOfNetworks, Member
 from tfdfd.models.scoring import ScoringRule
@@ -57,7 +57,7 @@ def write_ensemble(
     Raises:
         TfdfdError: if the members do not fit each other, one gives no numbers, or the version cannot be written.
     """
-    _require_different(models)
+    require_different_networks(models)
     mismatch = _require_same_crops(models, accept_mismatch)
     if mismatch:
         say(f"{mismatch}\nCrops will be made as those of {models[0].name}")
@@ -67,6 +67,11 @@ def write_ensemble(
         for model, weight in zip(models, weights, strict=True)
     ]
     clips = merge_splits([model.clips() for model in models])
+    if len(clips) and not _num_clips(clips, VAL):
+        say(
+            "no clip is left to validate the ensemble by: of each, one member at least was trained on it, its original "
+            "or a fake of it. run_eval.py needs others: --data, --val-folders"
+        )
     card = _card(models, members, mean, clips, folder.resolve().name)
     return write_version(
         MeanOfNetworks(members, mean),
@@ -81,8 +86,12 @@ def write_ensemble(
     )
 
 
-def _require_different(models: Sequence[LoadedModel]) -> None:
-    """Refuse a network that is there twice, maybe inside a member that is an ensemble."""
+def require_different_networks(models: Sequence[LoadedModel]) -> None:
+    """Refuse a network that is there twice, maybe inside a member that is an ensemble, and members of one name.
+
+    Raises:
+        TfdfdError: if there is one.
+    """
     where: dict[str, str] = {}
     for number, model in enumerate(models):
         for digest in {model.network_digest, *_digests_in(model.card())}:
