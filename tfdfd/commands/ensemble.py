@@ -109,8 +109,8 @@ def _weights(given: str | None, count: int) -> list[float]:
         raise TfdfdError(f"--weights must have one number for each of the {count} models, got {len(found)}: {given!r}")
     if not all(0 < weight < math.inf and weight / sum(found) >= MIN_SHARE for weight in found):
         raise TfdfdError(
-            f"--weights must be above 0, finite and at least {MIN_SHARE:g} of their sum each, got {given!r}: leave a model "
-            "out that is to count for nothing"
+            f"--weights must be above 0, finite and at least {MIN_SHARE:g} of their sum each, got {given!r}: leave a "
+            "model out that is to count for nothing"
         )
     return found
 
