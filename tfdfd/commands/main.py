@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "prepare": ("tfdfd.commands.prepare", "clips or ready face crops to a face store"),
     "train": ("tfdfd.commands.train", "train and export a SavedModel (as run_train.py)"),
     "eval": ("tfdfd.commands.evaluate", "say how good a SavedModel is (as run_eval.py)"),
+    "ensemble": ("tfdfd.commands.ensemble", "several SavedModels to one that returns their mean"),
     "score": ("tfdfd.commands.score", "score video files with a SavedModel"),
     "app": ("tfdfd.commands.app", "a page on this machine: drop a clip, see its verdict, faces and heat maps"),
     "doctor": ("tfdfd.commands.doctor", "what this machine can do, and how to mend what is missing"),

@@ -73,7 +73,7 @@ def load_models(folders: Sequence[Path], console: Console) -> list[LoadedModel]:
 
 def model_name(model: LoadedModel) -> str:
     """Return name and version of a model, such as `dfdc/3`."""
-    return f"{model.folder.resolve().parent.name}/{model.folder.resolve().name}"
+    return model.name
 
 
 def score_by(

@@ -55,7 +55,13 @@ def preprocessing_differences(one: dict[str, Any], other: dict[str, Any]) -> lis
 
 
 def require_same_preprocessing(
-    expected: Fingerprint, found: Fingerprint, *, expected_name: str, found_name: str, accept: bool
+    expected: Fingerprint,
+    found: Fingerprint,
+    *,
+    expected_name: str,
+    found_name: str,
+    accept: bool,
+    advice: str = "Use a store prepared with the same settings (another --store), or --accept-mismatch",
 ) -> str:
     """Refuse crops that were made otherwise than expected.
 
@@ -65,6 +71,7 @@ def require_same_preprocessing(
         expected_name: whose the first is, for the message, e.g. `the model saved_models/demo/1`.
         found_name: whose the second is.
         accept: go on all the same (`--accept-mismatch`).
+        advice: what to do, for the message.
 
     Returns:
         A warning that lists both values of everything that differs, or an empty string.
@@ -78,7 +85,5 @@ def require_same_preprocessing(
     listed = "\n".join(f"  {name}: {a!r} in {expected_name}, {b!r} in {found_name}" for name, a, b in differences)
     message = f"the preprocessing of {found_name} differs from that of {expected_name}:\n{listed}"
     if not accept:
-        raise TfdfdError(
-            f"{message}\nUse a store prepared with the same settings (another --store), or --accept-mismatch"
-        )
+        raise TfdfdError(f"{message}\n{advice}")
     return message

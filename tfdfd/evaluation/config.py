@@ -23,7 +23,7 @@ def _option(default: Any, help_text: str, choices: Iterable[str] | None = None, 
 
 
 @dataclass(frozen=True)
-class RuleConfig:
+class RuleValues:
     """What of a model's ScoringRule is set otherwise; what is not set stays the model's."""
 
     aggregate: str | None = _option(None, "how the faces of a track are combined", AGGREGATION_NAMES)
@@ -31,6 +31,30 @@ class RuleConfig:
     no_face_score: float | None = _option(None, "score of clips without a usable face, which are always counted aloud")
     temperature: float | None = _option(None, "logits are divided by it; above 1 makes the model less sure")
     threshold: float | None = _option(None, "a clip score at or above it is called fake")
+
+    def __post_init__(self) -> None:
+        for name in ("no_face_score", "threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be in [0, 1], got {value}")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise ValueError(f"--temperature must be above 0 and finite, got {self.temperature}")
+
+
+RULE_FIELDS = {
+    "aggregate": "aggregation",
+    "over_tracks": "over_tracks",
+    "no_face_score": "no_evidence_score",
+    "temperature": "temperature",
+    "threshold": "threshold",
+}
+"""The field of ScoringRule that each of RuleValues sets."""
+
+
+@dataclass(frozen=True)
+class RuleConfig(RuleValues):
+    """The rule that an evaluation scores by: values that are set, or fitted, and whether it is kept."""
+
     calibrate_folders: str | None = _option(
         None,
         "fit temperature and threshold on these folders, which are then not part of the figures",
@@ -39,16 +63,11 @@ class RuleConfig:
     save_rule: bool = _option(False, "write the rule that was used into a new version of the SavedModel")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.calibrate_folders is not None:
             for name in ("temperature", "threshold"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"--calibrate-folders fits the {name}: leave it or --{name} out")
-        for name in ("no_face_score", "threshold"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be in [0, 1], got {value}")
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise ValueError(f"--temperature must be above 0 and finite, got {self.temperature}")
         if self.save_rule and all(
             getattr(self, field.name) is None for field in dataclasses.fields(self) if field.name != "save_rule"
         ):

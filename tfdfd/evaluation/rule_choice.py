@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfdfd.evaluation.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, choose_threshold, fit_temperature
-from tfdfd.evaluation.config import RuleConfig
+from tfdfd.evaluation.config import RULE_FIELDS, RuleConfig, RuleValues
 from tfdfd.evaluation.figures import Figures, figures_of
 from tfdfd.evaluation.metrics import FigureSettings
 from tfdfd.evaluation.scores import ScoredClips
@@ -44,6 +44,12 @@ class RuleChoice:
     """None where nothing was fitted."""
 
 
+def changed_rule(rule: ScoringRule, values: RuleValues) -> ScoringRule:
+    """Return a rule in which what is set is changed."""
+    asked = {field: getattr(values, option) for option, field in RULE_FIELDS.items()}
+    return dataclasses.replace(rule, **{field: value for field, value in asked.items() if value is not None})
+
+
 def choose_rule(model_rule: ScoringRule, config: RuleConfig, calibration: ScoredClips) -> RuleChoice:
     """Change a model's rule as the person asked.
 
@@ -52,14 +58,7 @@ def choose_rule(model_rule: ScoringRule, config: RuleConfig, calibration: Scored
         config: what is set otherwise.
         calibration: clips of both labels to fit temperature and threshold on, none where nothing is to be fitted.
     """
-    asked = {
-        "aggregation": config.aggregate,
-        "over_tracks": config.over_tracks,
-        "no_evidence_score": config.no_face_score,
-        "temperature": config.temperature,
-        "threshold": config.threshold,
-    }
-    before = dataclasses.replace(model_rule, **{name: value for name, value in asked.items() if value is not None})
+    before = changed_rule(model_rule, config)
     if config.calibrate_folders is None:
         return RuleChoice(before, before, None)
     labels = calibration.labels

@@ -82,6 +82,12 @@ class LoadedModel:
         self.card()
         self.clips()
 
+    @property
+    def name(self) -> str:
+        """Name and version, such as `dfdc/3`."""
+        folder = self.folder.resolve()
+        return f"{folder.parent.name}/{folder.name}"
+
     def score(self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Score a batch of tracks.
 
@@ -108,6 +114,10 @@ class LoadedModel:
         outputs = self._explain(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
         return outputs["face_logits"].numpy(), outputs["heat_maps"].numpy()
 
+    def explain_faces(self, crops: tf.Tensor, is_face: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Show faces to the network; an `ExplainFaces`, to be part of another graph."""
+        return self._explain(crops=crops, is_face=is_face)
+
     def save_with_rule(
         self,
         rule: ScoringRule,
@@ -130,12 +140,8 @@ class LoadedModel:
         Raises:
             TfdfdError: if it cannot be written.
         """
-
-        def explain(crops: tf.Tensor, is_face: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._explain(crops=crops, is_face=is_face)
-
         return write_version(
-            explain,
+            self.explain_faces,
             rule,
             self.fingerprint,
             {**self.card(), "scoring_rule": {**reason, "network_of_version": self.folder.name}},
