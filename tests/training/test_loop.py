@@ -84,6 +84,50 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, undisturbed: P
     assert figures[0] == figures[1]
 
 
+EVERYTHING = {
+    "weights": "imagenet",
+    "freeze_epochs": 1,
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "schedule": "cosine",
+    "warmup_epochs": 0.5,
+    "label_smoothing": 0.1,
+    "ema_momentum": 0.9,
+    "clip_norm": 0.5,
+    "mixup": 0.4,
+    "cutmix": 0.4,
+    "gridmask": 0.5,
+    "rand_augment": 0.5,
+    "mixed_precision": "on",
+}
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [[(1, 2)], pytest.param([(0, 3), (1, 0)], marks=pytest.mark.slow)],
+    ids=["after the thaw", "before and at it"],
+)
+def test_a_run_with_everything_on_goes_on_to_the_same_weights_after_kills(tmp_path: Path, kills: list) -> None:
+    builder = toy_model(nested=True)
+    run_toy(tmp_path / "undisturbed", model_builder=builder, epochs=3, **EVERYTHING)
+    folder = tmp_path / "killed"
+    for kill_at in kills:
+        arguments = f"epochs=3, kill_at={kill_at}, checkpoint_minutes=0, **{EVERYTHING!r}"
+        script = f"from toy_training import *; run_toy(Path({str(folder)!r}), model_builder=toy_model(nested=True), "
+        killed = subprocess.run(
+            [sys.executable, "-c", f"{script}{arguments})"],
+            env=os.environ | {"PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{REPOSITORY}"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    _, output = run_toy(folder, model_builder=builder, epochs=3, **EVERYTHING)
+    assert "after 1 epochs and" in output
+    assert same(tmp_path / "undisturbed", folder)
+    assert any(key.startswith("average") for key in saved_arrays(folder))
+
+
 def test_a_finished_run_says_so_until_there_are_more_epochs(tmp_path: Path, undisturbed: Path) -> None:
     run_toy(tmp_path, epochs=2)
     before = saved_arrays(tmp_path)
@@ -188,6 +232,15 @@ def test_one_batch_can_be_learned_by_heart(tmp_path: Path) -> None:
         {"batch_size": 6},
         {"steps_per_epoch": 2},
         {"mixed_precision": "on"},
+        {"optimizer": "adamw"},
+        {"schedule": "cosine"},
+        {"schedule": "constant", "warmup_epochs": 0.5},
+        {"label_smoothing": 0.1},
+        {"clip_norm": 0.1},
+        {"mixup": 0.5},
+        {"cutmix": 0.5},
+        {"gridmask": 0.5},
+        {"rand_augment": 0.5},
     ],
 )
 def test_each_setting_changes_the_weights(tmp_path: Path, one_epoch: Path, change: dict) -> None:

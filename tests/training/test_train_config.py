@@ -16,7 +16,7 @@ from tfdfd.training.sources import FaceTableSource, StripSource, balance_labels
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "rmsprop"}, r"optimizer must be one of \['adam', 'sgd'\], got 'rmsprop'"),
+        ({"optimizer": "rmsprop"}, r"optimizer must be one of \['adam', 'adamw', 'sgd'\], got 'rmsprop'"),
         ({"backbone": "exception"}, r"backbone must be one of \['xception'\], got 'exception'"),
         ({"balance": "yes"}, "balance must be one of"),
         ({"mixed_precision": "maybe"}, "mixed_precision must be one of"),
