@@ -66,10 +66,9 @@ def make_train_step(
         crops: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, _: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
         if augment is not None:
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            crops, labels, weights = augment(
-                crops, labels, weights, tf.random.fold_in(seed, tf.convert_to_tensor(replica))
-            )
+            replica: Any = tf.distribute.get_replica_context().replica_id_in_sync_group
+            replica_seed: Any = tf.random.fold_in(seed, replica)
+            crops, labels, weights = augment(crops, labels, weights, replica_seed)
         labels = labels + label_smoothing * (0.5 - labels)
         gradients, losses, logits = compiled_passes(crops, labels, weights)
         if must_agree:
