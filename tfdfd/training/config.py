@@ -13,6 +13,7 @@ OPTIMIZERS = ("adam", "sgd")
 TRACKS = ("main", "all")
 BALANCES = ("weights", "none")
 MIXED_PRECISIONS = ("auto", "on", "off")
+POOLINGS = ("avg", "max", "avg_max")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
 MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes")
@@ -42,7 +43,13 @@ class TrainConfig:
     )
     learning_rate: float = _option(1e-4, "first learning rate")
     optimizer: str = _option("adam", "how weights are updated; sgd has momentum 0.9", OPTIMIZERS)
-    dropout: float = _option(0.3, "share of the features that a training step drops, 0 to below 1")
+    dropout: float = _option(0.3, "share of the features, and of hidden units, that a step drops, 0 to below 1")
+    pooling: str = _option(
+        "avg", "a feature of a face is its mean over the picture, its largest value (max), or both", POOLINGS
+    )
+    hidden_size: int | None = _option(
+        None, "units of a layer with ReLU between features and logit, e.g. 512 or 256; not set: no such layer"
+    )
     tracks: str = _option(
         "main",
         "people of a clip to train on; a fake's label does not say who is forged, most likely the main one: every "
@@ -76,7 +83,7 @@ class TrainConfig:
             value = getattr(self, field.name)
             if choices and value not in choices:
                 raise ValueError(f"{field.name} must be one of {sorted(choices)}, got {value!r}")
-        for name in ("input_size", "epochs", "batch_size", "steps_per_epoch", "plateau_patience"):
+        for name in ("input_size", "epochs", "batch_size", "steps_per_epoch", "hidden_size", "plateau_patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -94,6 +101,10 @@ class TrainConfig:
 
         if self.batchnorm == "frozen" and self.batchnorm_momentum is not None:
             raise ValueError("batchnorm_momentum changes nothing with batchnorm frozen: leave one of them out")
+        if not BACKBONES[self.backbone].has_batchnorm and (
+            self.batchnorm != "per_replica" or self.batchnorm_momentum is not None
+        ):
+            raise ValueError(f"{self.backbone} has no BatchNorm: leave out batchnorm and batchnorm_momentum")
         if self.batchnorm == "frozen" and self.weights == "none":
             raise ValueError("batchnorm frozen keeps the statistics of the first weights, and weights none has none")
 
