@@ -83,7 +83,7 @@ def test_what_was_frozen_from_the_beginning_stays_so() -> None:
 
 
 def test_a_network_without_a_pretrained_part_is_refused() -> None:
-    with pytest.raises(TfdfdError, match="pretrained network inside the classifier"):
+    with pytest.raises(TfdfdError, match="freeze_epochs freezes the pretrained network, and there is none"):
         Freezing(toy_model()("float32"))
 
 

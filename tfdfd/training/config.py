@@ -15,6 +15,7 @@ from tfdfd.training.option import option as _option
 TRACKS = ("main", "all")
 BALANCES = ("weights", "none")
 MIXED_PRECISIONS = ("auto", "on", "off")
+POOLINGS = ("avg", "max", "avg_max")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
 MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes")
@@ -36,7 +37,13 @@ class TrainConfig(Augmentation, Optimization):
     steps_per_epoch: int | None = _option(
         None, "end an epoch (validate, keep the best) after so many steps; not set: all faces"
     )
-    dropout: float = _option(0.3, "share of the features that a training step drops, 0 to below 1")
+    dropout: float = _option(0.3, "share of the features, and of hidden units, that a step drops, 0 to below 1")
+    pooling: str = _option(
+        "avg", "a feature of a face is its mean over the picture, its largest value (max), or both", POOLINGS
+    )
+    hidden_size: int | None = _option(
+        None, "units of a layer with ReLU between features and logit, e.g. 512 or 256; not set: no such layer"
+    )
     tracks: str = _option(
         "main",
         "people of a clip to train on; a fake's label does not say who is forged, most likely the main one: every "
@@ -62,7 +69,7 @@ class TrainConfig(Augmentation, Optimization):
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("input_size", "epochs", "batch_size", "steps_per_epoch"):
+        for name in ("input_size", "epochs", "batch_size", "steps_per_epoch", "hidden_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -78,6 +85,10 @@ class TrainConfig(Augmentation, Optimization):
 
         if self.batchnorm == "frozen" and self.batchnorm_momentum is not None:
             raise ValueError("batchnorm_momentum changes nothing with batchnorm frozen: leave one of them out")
+        if not BACKBONES[self.backbone].has_batchnorm and (
+            self.batchnorm != "per_replica" or self.batchnorm_momentum is not None
+        ):
+            raise ValueError(f"{self.backbone} has no BatchNorm: leave out batchnorm and batchnorm_momentum")
         if self.batchnorm == "frozen" and self.weights == "none":
             raise ValueError("batchnorm frozen keeps the statistics of the first weights, and weights none has none")
 

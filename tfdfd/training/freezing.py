@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
+from tfdfd.models.face_classifier import backbone_and_head
 
 
 class Freezing:
@@ -15,18 +16,18 @@ class Freezing:
     from the beginning (`--batchnorm frozen`) stay so. A training step must be traced anew after each change.
 
     Args:
-        model: its nested network is the pretrained part, all else the head.
+        model: `backbone_and_head` says which part is pretrained.
 
     Raises:
-        TfdfdError: if it has no nested network.
+        TfdfdError: if it has none.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-        if not backbones:
-            raise TfdfdError("freeze_epochs needs a pretrained network inside the classifier, and there is none")
-        leaves = [layer for backbone in backbones for layer in backbone._flatten_layers() if not layer._layers]
-        self._layers = [layer for layer in leaves if layer.trainable]
+        try:
+            backbone, _ = backbone_and_head(model)
+        except ValueError as error:
+            raise TfdfdError(f"freeze_epochs freezes the pretrained network, and there is none: {error}") from error
+        self._layers = [layer for layer in backbone if layer.trainable]
 
     def set(self, is_frozen: bool) -> None:
         """Freeze the pretrained part, or thaw it."""
