@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.toy_training import run_toy, saved_arrays, toy_model
+from tests.training.toy_training import run_toy, saved_arrays, toy_config, toy_model
 from tfdfd.clip import TfdfdError
 from tfdfd.training import loop, metrics
+from tfdfd.training.config import TrainConfig
 from tfdfd.training.metrics import MONITOR
+from tfdfd.training.settings_file import read_settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,6 +58,8 @@ def test_a_run_writes_its_files_and_learns(tmp_path: Path) -> None:
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
     assert np.allclose([float(row[MONITOR]) for row in rows], result.history[MONITOR])
     assert list((tmp_path / "tensorboard").glob("*/events*"))
+    settings = read_settings(tmp_path / "config.toml", {"training": TrainConfig})
+    assert TrainConfig(**settings) == toy_config(epochs=12, learning_rate=0.03)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(tmp_path: Path, undisturbed: Path) -> None:

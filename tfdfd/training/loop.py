@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,6 +66,7 @@ def train(
     score_clips: ScoreClips,
     fingerprint: dict[str, Any],
     console: Console,
+    settings: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train, or go on with the run that the folder holds.
 
@@ -74,10 +76,11 @@ def train(
         training: the faces to train on.
         validation: the tracks to score after each epoch.
         strategy: runs the steps; made before anything else uses TensorFlow.
-        run_folder: gets config.json, history.csv, tensorboard/, best.weights.h5 and state.npz.
+        run_folder: gets config.json, config.toml, history.csv, tensorboard/, best.weights.h5 and state.npz.
         score_clips: the scoring rule.
         fingerprint: the preprocessing of the crops, JSON-able; a run is only resumed on the same.
         console: shows progress.
+        settings: table of config.toml -> settings dataclass; None for the training's alone.
 
     Returns:
         The best epoch and its weights file.
@@ -117,7 +120,7 @@ def train(
         console.print(f"going on in {run_folder} after {state.epoch} epochs and {state.step} steps", markup=False)
     else:
         state = TrainState(identity)
-    write_config(run_folder, config, identity, strategy)
+    write_config(run_folder, config, identity, strategy, settings or {"training": config})
 
     augment = build_augmentation(config)
     uses_xla = config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm)
