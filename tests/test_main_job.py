@@ -50,6 +50,10 @@ def test_it_trains_exports_and_says_what_it_did(trained, folder):
         assert said in trained.stdout
     assert (folder / "saved_models/tiny/1/saved_model.pb").is_file()
     assert (folder / "runs/tiny/history.csv").is_file()
+    settings = (folder / "runs/tiny/config.toml").read_text()
+    assert "[training]\n" in settings
+    assert "\n[crops]\n" in settings
+    assert "\ncrop_size = 72\n" in settings
 
 
 def test_the_same_command_again_does_nothing_twice(trained, folder):

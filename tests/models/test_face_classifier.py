@@ -12,28 +12,14 @@ import numpy as np
 import pytest
 
 from tfdfd.clip import TfdfdError
-from tfdfd.models import BACKBONES
-from tfdfd.models.backbone import Backbone
-from tfdfd.models.face_classifier import build_face_classifier
-from tfdfd.models.xception import scale_to_unit
+from tfdfd.models.face_classifier import backbone_and_head, build_face_classifier
 
 SIZE = 16
 
 
-def build_tiny(input_size: int, weights: str | None) -> keras.Model:
-    """Three layers in place of Xception."""
-    if weights == "imagenet":
-        raise Exception("URL fetch failure")  # what Keras raises
-    pictures = keras.Input((input_size, input_size, 3))
-    x = keras.layers.Conv2D(4, 3, use_bias=False, name="conv")(pictures)
-    x = keras.layers.BatchNormalization(name="norm")(x)
-    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x), name="tiny")
-
-
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = Backbone("tiny", build_tiny, scale_to_unit, 8, "tiny_notop.h5", "none")
-    monkeypatch.setitem(BACKBONES, "tiny", backbone)
+def tiny(tiny_backbone: str) -> str:
+    return tiny_backbone
 
 
 def build(**options: Any) -> keras.Model:
@@ -95,6 +81,24 @@ def test_batchnorm_moves_by_its_momentum_and_not_when_frozen() -> None:
     assert len(build(batchnorm="frozen").trainable_variables) == len(build().trainable_variables) - 2
 
 
+@pytest.mark.parametrize("options", [{"batchnorm": "frozen"}, {"batchnorm_momentum": 0.9}])
+def test_batchnorm_of_a_backbone_that_has_none_cannot_be_chosen(options: dict) -> None:
+    with pytest.raises(TfdfdError, match="convnext_tiny has no BatchNorm: leave out --batchnorm"):
+        build(backbone="convnext_tiny", input_size=32, **options)
+
+
+def test_backbone_and_head_are_all_layers_with_weights_each_once() -> None:
+    model = build(hidden_size=3)
+    backbone, head = backbone_and_head(model)
+    names = [[layer.name for layer in layers if layer.weights] for layers in (backbone, head)]
+    assert names == [["conv", "norm"], ["hidden", "logit"]]
+    for layer in backbone:
+        layer.trainable = False
+    assert len(model.trainable_variables) == 4
+    model(crops(), training=True)
+    assert not norm_of(model).moving_mean.numpy().any()  # frozen for real
+
+
 def test_batchnorm_can_be_synchronized() -> None:
     assert norm_of(build(batchnorm="synchronized")).synchronized
     assert not norm_of(build()).synchronized
@@ -120,6 +124,12 @@ def test_weights_of_a_whole_classifier_and_of_a_backbone_are_both_taken(tmp_path
     kernels = [model.get_layer("tiny").get_layer("conv").kernel.numpy() for model in (backbone, trained)]
     assert np.array_equal(*kernels)
     assert not np.array_equal(backbone(crops()), trained(crops()))
+
+
+def test_weights_of_a_classifier_with_another_head_are_refused(tmp_path: Path) -> None:
+    build(hidden_size=3).save_weights(tmp_path / "hidden.weights.h5")
+    with pytest.raises(TfdfdError, match=r"extra \(dense_1\).*of another shape \(dense\).*--pooling and --hidden-size"):
+        build(weights=str(tmp_path / "hidden.weights.h5"))
 
 
 def test_weights_of_another_network_are_refused_by_layer(tmp_path: Path) -> None:
@@ -149,7 +159,7 @@ def test_a_missing_file_and_a_failed_download_say_what_to_do(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backbone": "exception"}, r"backbone must be one of \['tiny', 'xception'\], got 'exception'"),
+        ({"backbone": "exception"}, r"backbone must be one of \['convnext_base', .*'xception'\], got 'exception'"),
         ({"batchnorm": "shared"}, "batchnorm must be one of"),
         ({"input_size": 7}, "at least 8 px, got 7"),
     ],
@@ -172,10 +182,9 @@ def test_xception_takes_its_imagenet_weights_from_a_file(test_data: Path) -> Non
         weights=None,  # pyright: ignore[reportArgumentType]
         include_top=False,
         input_shape=(75, 75, 3),
-        pooling="avg",
     )
     reference.load_weights(file)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 75, 75, 3), dtype=np.uint8)
-    features = keras.Model(model.input, model.get_layer("dropout").input)
+    features = keras.Model(model.input, model.get_layer("avg_pooling").input)
     expected = reference(pictures.astype(np.float32) / 127.5 - 1)
     assert np.abs(features(pictures) - expected).max() < 1e-5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -97,6 +98,13 @@ def main() -> None:
     elif kind == "per_replica":
         builder = toy_model(dropout=0.0)
         run_toy(run_folder, strategy=strategy, model_builder=builder, optimizer="sgd", learning_rate=0.05)
+    elif kind == "clipped_and_averaged":
+        builder = toy_model(dropout=0.0, synchronized=True)
+        settings: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.05, "clip_norm": 0.1, "ema_momentum": 0.9}
+        run_toy(run_folder, strategy=strategy, model_builder=builder, **settings)
+    elif kind == "compiled_and_augmented":
+        settings = {"xla": "on", "mixup": 0.5, "cutmix": 0.5, "gridmask": 0.5, "rand_augment": 0.5, "freeze_epochs": 1}
+        run_toy(run_folder, strategy=strategy, model_builder=toy_model(nested=True), weights="imagenet", **settings)
     else:
         raise ValueError(f"no such kind: {kind}, crops of {SIZE} px")
 

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.toy_training import run_toy, saved_arrays, toy_model
+from tests.training.toy_training import run_toy, saved_arrays, toy_config, toy_model
 from tfdfd.clip import TfdfdError
 from tfdfd.training import loop, metrics
+from tfdfd.training.config import TrainConfig
 from tfdfd.training.metrics import MONITOR
+from tfdfd.training.settings_file import read_settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,6 +58,8 @@ def test_a_run_writes_its_files_and_learns(tmp_path: Path) -> None:
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
     assert np.allclose([float(row[MONITOR]) for row in rows], result.history[MONITOR])
     assert list((tmp_path / "tensorboard").glob("*/events*"))
+    settings = read_settings(tmp_path / "config.toml", {"training": TrainConfig})
+    assert TrainConfig(**settings) == toy_config(epochs=12, learning_rate=0.03)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(tmp_path: Path, undisturbed: Path) -> None:
@@ -82,6 +86,50 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, undisturbed: P
     assert same(undisturbed, tmp_path)
     figures = [list(csv.reader((folder / "history.csv").open())) for folder in (undisturbed, tmp_path)]
     assert figures[0] == figures[1]
+
+
+EVERYTHING = {
+    "weights": "imagenet",
+    "freeze_epochs": 1,
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "schedule": "cosine",
+    "warmup_epochs": 0.5,
+    "label_smoothing": 0.1,
+    "ema_momentum": 0.9,
+    "clip_norm": 0.5,
+    "mixup": 0.4,
+    "cutmix": 0.4,
+    "gridmask": 0.5,
+    "rand_augment": 0.5,
+    "mixed_precision": "on",
+}
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [[(1, 2)], pytest.param([(0, 3), (1, 0)], marks=pytest.mark.slow)],
+    ids=["after the thaw", "before and at it"],
+)
+def test_a_run_with_everything_on_goes_on_to_the_same_weights_after_kills(tmp_path: Path, kills: list) -> None:
+    builder = toy_model(nested=True)
+    run_toy(tmp_path / "undisturbed", model_builder=builder, epochs=3, **EVERYTHING)
+    folder = tmp_path / "killed"
+    for kill_at in kills:
+        arguments = f"epochs=3, kill_at={kill_at}, checkpoint_minutes=0, **{EVERYTHING!r}"
+        script = f"from toy_training import *; run_toy(Path({str(folder)!r}), model_builder=toy_model(nested=True), "
+        killed = subprocess.run(
+            [sys.executable, "-c", f"{script}{arguments})"],
+            env=os.environ | {"PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{REPOSITORY}"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    _, output = run_toy(folder, model_builder=builder, epochs=3, **EVERYTHING)
+    assert "after 1 epochs and" in output
+    assert same(tmp_path / "undisturbed", folder)
+    assert any(key.startswith("average") for key in saved_arrays(folder))
 
 
 def test_a_finished_run_says_so_until_there_are_more_epochs(tmp_path: Path, undisturbed: Path) -> None:
@@ -188,6 +236,15 @@ def test_one_batch_can_be_learned_by_heart(tmp_path: Path) -> None:
         {"batch_size": 6},
         {"steps_per_epoch": 2},
         {"mixed_precision": "on"},
+        {"optimizer": "adamw"},
+        {"schedule": "cosine"},
+        {"schedule": "constant", "warmup_epochs": 0.5},
+        {"label_smoothing": 0.1},
+        {"clip_norm": 0.1},
+        {"mixup": 0.5},
+        {"cutmix": 0.5},
+        {"gridmask": 0.5},
+        {"rand_augment": 0.5},
     ],
 )
 def test_each_setting_changes_the_weights(tmp_path: Path, one_epoch: Path, change: dict) -> None:

@@ -43,6 +43,22 @@ def test_a_small_network_with_synchronized_batchnorm_ends_alike(tmp_path: Path) 
     assert largest_difference(one, per_replica) > 1e-4  # else the setting would change nothing
 
 
+def test_the_clipped_gradient_is_the_global_batch_s_and_the_averages_are_alike(tmp_path: Path) -> None:
+    one = run(tmp_path, "clipped_and_averaged", 1)
+    two = run(tmp_path, "clipped_and_averaged", 2)
+    assert any(key.startswith("average") for key in one)
+    assert all(len(array) == 1 for array in two.values())
+    assert largest_difference(one, two) < 1e-5
+    unclipped = run(tmp_path, "synchronized", 1)
+    assert largest_difference(unclipped, {key: one[key] for key in unclipped}) > 1e-3
+
+
+def test_xla_augmentation_and_freezing_work_on_two_replicas_and_give_them_the_same_weights(tmp_path: Path) -> None:
+    arrays = run(tmp_path, "compiled_and_augmented", 2)
+    assert all(len(array) == 1 for array in arrays.values())
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
 def test_all_replicas_skip_a_step_that_overflows_in_one(tmp_path: Path) -> None:
     arrays = run(tmp_path, "overflow", 2)
     assert np.array_equal(arrays["start"], arrays["skipped"])

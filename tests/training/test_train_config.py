@@ -16,8 +16,8 @@ from tfdfd.training.sources import FaceTableSource, StripSource
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "rmsprop"}, r"optimizer must be one of \['adam', 'sgd'\], got 'rmsprop'"),
-        ({"backbone": "exception"}, r"backbone must be one of \['xception'\], got 'exception'"),
+        ({"optimizer": "rmsprop"}, r"optimizer must be one of \['adam', 'adamw', 'sgd'\], got 'rmsprop'"),
+        ({"backbone": "exception"}, r"backbone must be one of \[.*'xception'\], got 'exception'"),
         ({"balance": "yes"}, "balance must be one of"),
         ({"sampling": "two"}, "sampling must be one of"),
         ({"fakes": "none"}, "fakes must be one of"),
@@ -27,6 +27,10 @@ from tfdfd.training.sources import FaceTableSource, StripSource
         ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1"),
         ({"patience": -1}, "patience must be at least 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
+        ({"pooling": "sum"}, "pooling must be one of"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+        ({"backbone": "convnext_tiny", "batchnorm": "synchronized"}, "convnext_tiny has no BatchNorm: leave out"),
+        ({"backbone": "convnext_tiny", "batchnorm_momentum": 0.9}, "convnext_tiny has no BatchNorm: leave out"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         ({"plateau_factor": 1.0}, "plateau_factor must be above 0 and below 1"),
         ({"batchnorm_momentum": 0.0}, "batchnorm_momentum must be above 0"),

@@ -93,17 +93,21 @@ def mean_of_clip(probabilities: np.ndarray, is_face: np.ndarray, clip_rows: np.n
     return scores
 
 
-def toy_model(*, dropout: float = 0.3, synchronized: bool = False) -> Callable[[str], keras.Model]:
-    """Return a builder of a small network with BatchNorm and dropout."""
+def toy_model(
+    *, dropout: float = 0.3, synchronized: bool = False, nested: bool = False
+) -> Callable[[str], keras.Model]:
+    """Return a builder of a small network with BatchNorm and dropout; nested: all before dropout in its own network."""
 
     def build(dtype_policy: str) -> keras.Model:
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype_policy)
         crops = keras.Input((SIZE, SIZE, 3), dtype="uint8")
         x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(crops)
-        x = keras.layers.Conv2D(4, 3, strides=2)(x)
-        x = keras.layers.BatchNormalization(momentum=0.8, synchronized=synchronized)(x)
-        x = keras.layers.ReLU()(x)
+        faces = keras.Input(x.shape[1:]) if nested else x
+        y = keras.layers.Conv2D(4, 3, strides=2)(faces)
+        y = keras.layers.BatchNormalization(momentum=0.8, synchronized=synchronized)(y)
+        y = keras.layers.ReLU()(y)
+        x = keras.Model(faces, y)(x) if nested else y
         x = keras.layers.Flatten()(x)
         x = keras.layers.Dropout(dropout, seed=5)(x)
         keras.config.set_dtype_policy(before)

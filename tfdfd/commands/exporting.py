@@ -63,7 +63,9 @@ def export_best(
         crop_size=crop_size,
         input_size=config.input_size,
         weights=str(result.best_weights),
+        pooling=config.pooling,
         dropout=config.dropout,
+        hidden_size=config.hidden_size,
         seed=config.seed,
     )
     sides = describe_split(split.table)

@@ -18,13 +18,14 @@ from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.demo import finish_demo, make_demo
 from tfdfd.commands.exporting import already_exported, export_best, record_export
 from tfdfd.commands.extracting import worker_config
-from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.flags import add_config_flags
 from tfdfd.commands.inputs import (
     DATA_VARIABLE,
     INPUTS,
     data_folder,
 )
 from tfdfd.commands.prepare import add_store_flags, prepare_store, print_manifest_notes
+from tfdfd.commands.settings import add_settings_flags, parse_settings, settings_from_flags
 from tfdfd.commands.training_inputs import manifest_of, store_alone, store_sources, stream_sources
 from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.degradation import Degradation
@@ -49,9 +50,9 @@ DEMO = {
     # 13 steps an epoch: slower statistics would lag behind the weights and leave validation at chance.
     "batchnorm_momentum": 0.8,
     "patience": 6,
-    "plateau_patience": 6,
+    "schedule": "constant",
 }
-"""What `--demo` sets; a flag given beside it still counts."""
+"""What `--demo` sets; a recipe, a file and flags given beside it still count."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -75,6 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train straight from video, without a store: clips are decoded and faces found anew every epoch",
     )
+    add_settings_flags(parser)
     add_store_flags(parser)
     add_config_flags(parser, TrainConfig, title="training")
     add_config_flags(parser, Degradation, title="degradation of training faces, drawn anew every epoch")
@@ -85,16 +87,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd train`."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
+    defaults = {}
     if arguments.demo:
         if arguments.data:
             raise TfdfdError("--demo renders its own clips: leave --data out, or leave --demo out to use your clips")
         given = [name for name in ("val_originals", "val_fraction") if getattr(arguments, name) is not None]
-        parser.set_defaults(**{name: value for name, value in DEMO.items() if not (given and name == "val_folders")})
-        arguments = parser.parse_args(argv)
+        defaults = {name: value for name, value in DEMO.items() if not (given and name == "val_folders")}
+    arguments = parse_settings(parser, argv, defaults)
     console = make_console()
-    crops = config_from_flags(ExtractionConfig, arguments)
-    config = config_from_flags(TrainConfig, arguments)
-    degradation = config_from_flags(Degradation, arguments)
+    crops = settings_from_flags(ExtractionConfig, arguments)
+    config = settings_from_flags(TrainConfig, arguments)
+    degradation = settings_from_flags(Degradation, arguments)
     workers = worker_config(arguments)
 
     import_tensorflow()
@@ -163,6 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         score_clips=rule.clip_scores,
         fingerprint=fingerprint.preprocessing,
         console=console,
+        settings={"training": config, "degradation": degradation, "crops": crops},
     )
     exported = already_exported(run_folder, result, output)
     if exported is None:

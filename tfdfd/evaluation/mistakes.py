@@ -70,8 +70,9 @@ def worst_mistakes(
         has_pictures=has_pictures,
         has_heat=has_pictures,
         has_one_place=store.num_places == 1,
-        heat_note="The signed map of Grad-CAM for a network that ends in average pooling and one linear layer: the "
-        "mean of a face's map is its logit, but for a constant. It shows where evidence came from, not if it is right.",
+        heat_note="Each feature times the gradient of the logit by it, signed: behind average pooling, Grad-CAM. "
+        "Without a hidden layer the mean of a face's map is its logit, but for a constant. It shows where evidence "
+        "came from, not if it is right.",
     )
 
 

@@ -92,3 +92,5 @@ def _set_weights(network: keras.Model, result: keras.Model, folded: Weights) -> 
             _set_weights(layer, copies[layer.name], folded)
         elif layer.name in copies:
             copies[layer.name].set_weights(folded.get(layer.name, layer.get_weights()))
+            if isinstance(layer, keras.layers.Normalization):
+                copies[layer.name].finalize_state()  # it computes with what it made of its weights

@@ -35,38 +35,54 @@ def load_imagenet(backbone: Backbone, input_size: int) -> keras.Model:
         ) from error
 
 
-def load_weights_file(classifier: keras.Model, network: keras.Model, path: str | Path) -> None:
-    """Load weights into a classifier, all of them or those of its backbone alone.
+def holds_classifier(path: str | Path) -> bool:
+    """Return whether a weights file is of a whole face classifier, rather than of a backbone alone.
+
+    Raises:
+        TfdfdError: if there is no such file or it is not HDF5.
+    """
+    # Keras names a network inside another by its class.
+    return any(layer.startswith("functional/") for layer in _read_shapes(path)[0])
+
+
+def load_backbone_file(network: keras.Model, path: str | Path) -> None:
+    """Load the weights of a backbone.
 
     Args:
-        classifier: the whole model, changed in place.
-        network: its backbone.
-        path: a `.weights.h5` saved from such a classifier or from the backbone without its top, or the `.h5` of the
-            backbone without its top that Keras publishes.
+        network: as `Backbone.build` makes it, changed in place.
+        path: a `.weights.h5` saved from such a network, or the `.h5` without top that Keras publishes.
 
     Raises:
         TfdfdError: if there is no such file, it is not HDF5, or it holds another network; the message names the
             layers that are missing, extra or of another shape.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise TfdfdError(f"weights must be 'imagenet', 'none' or a file, and there is no file {path}")
-    try:
-        found, is_legacy = _read_shapes(path)
-    except OSError as error:
-        raise TfdfdError(f"{path} is not a Keras weights file (HDF5): {error}") from error
+    found, is_legacy = _read_shapes(path)
     if is_legacy:
-        _load_legacy(network, path, found)
-        return
-    if any("/" in layer for layer in found):  # the backbone inside the classifier
-        name, model = f"a {network.name} face classifier", classifier
+        _load_legacy(network, Path(path), found)
     else:
-        name, model = f"{network.name} without its top", network
+        _load(network, Path(path), found, f"{network.name} without its top", "Give a file of the same network, or")
+
+
+def load_classifier_file(classifier: keras.Model, network: keras.Model, path: str | Path) -> None:
+    """Load the weights of a whole classifier.
+
+    Args:
+        classifier: as it was when they were saved, changed in place.
+        network: its backbone.
+        path: a `.weights.h5`.
+
+    Raises:
+        TfdfdError: as `load_backbone_file`.
+    """
+    what, hint = f"a {network.name} face classifier with this head", "Give its --pooling and --hidden-size, or"
+    _load(classifier, Path(path), _read_shapes(path)[0], what, hint)
+
+
+def _load(model: keras.Model, path: Path, found: Shapes, what: str, hint: str) -> None:
     expected = _saved_shapes(model)
     if expected != found:
         raise TfdfdError(
-            f"{path} does not hold the weights of {name}: {_differences(expected, found)}. "
-            "Give a file of the same network, or choose its --backbone"
+            f"{path} does not hold the weights of {what}: {_differences(expected, found)}. {hint} choose its --backbone"
         )
     model.load_weights(path)
 
@@ -79,8 +95,10 @@ def _saved_shapes(model: keras.Model) -> Shapes:
         return _read_shapes(file)[0]
 
 
-def _read_shapes(path: Path) -> tuple[Shapes, bool]:
+def _read_shapes(path: str | Path) -> tuple[Shapes, bool]:
     """Return the variables in a file, and whether it has the format of Keras 2."""
+    if not Path(path).is_file():
+        raise TfdfdError(f"weights must be 'imagenet', 'none' or a file, and there is no file {path}")
     shapes: Shapes = {}
 
     def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -91,9 +109,12 @@ def _read_shapes(path: Path) -> tuple[Shapes, bool]:
             if "seed_generator" not in layer and not layer.startswith("optimizer"):
                 shapes.setdefault(layer, {})[variable] = tuple(item.shape)
 
-    with h5py.File(path) as file:
-        file.visititems(note)
-        is_legacy = "layer_names" in file.attrs
+    try:
+        with h5py.File(path) as file:
+            file.visititems(note)
+            is_legacy = "layer_names" in file.attrs
+    except OSError as error:
+        raise TfdfdError(f"{path} is not a Keras weights file (HDF5): {error}") from error
     return shapes, is_legacy
 
 

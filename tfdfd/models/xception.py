@@ -20,7 +20,8 @@ def build_xception(input_size: int, weights: str | None) -> keras.Model:
         weights: `imagenet` (downloads) or None (random).
 
     Returns:
-        float32 [batch, input_size, input_size, 3] in [-1, 1] -> features [batch, 2048].
+        float32 [batch, input_size, input_size, 3] in [-1, 1] -> feature maps
+        [batch, height, width, 2048].
 
     Source: arXiv:1610.02357.
     """
@@ -30,7 +31,6 @@ def build_xception(input_size: int, weights: str | None) -> keras.Model:
         include_top=False,
         weights=weights,  # pyright: ignore[reportArgumentType]  None is documented
         input_shape=(input_size, input_size, 3),
-        pooling="avg",
         name="xception",
     )
 

@@ -8,6 +8,7 @@ import keras
 
 from tfdfd.models.face_classifier import build_face_classifier
 from tfdfd.training.config import TrainConfig
+from tfdfd.training.step import AugmentBatch
 
 ModelBuilder = Callable[[str], keras.Model]
 """Called with the dtype policy, in the strategy's scope: uint8 crops [n, size, size, 3] -> float32 logits [n, 1]."""
@@ -29,7 +30,9 @@ def classifier_builder(config: TrainConfig, crop_size: int) -> ModelBuilder:
             crop_size=crop_size,
             input_size=config.input_size,
             weights=config.weights,
+            pooling=config.pooling,
             dropout=config.dropout,
+            hidden_size=config.hidden_size,
             batchnorm=config.batchnorm,
             batchnorm_momentum=config.batchnorm_momentum,
             dtype_policy=dtype_policy,
@@ -39,17 +42,36 @@ def classifier_builder(config: TrainConfig, crop_size: int) -> ModelBuilder:
     return build
 
 
-def build_optimizer(config: TrainConfig, dtype_policy: str) -> keras.optimizers.Optimizer:
-    """Build the optimizer, with loss scaling where gradients are float16.
+def build_optimizer(config: TrainConfig, dtype_policy: str, model: keras.Model) -> keras.optimizers.Optimizer:
+    """Build the optimizer of all that is trainable in a network, with loss scaling where gradients are float16.
 
     Args:
         config: the settings.
         dtype_policy: `float32` or `mixed_float16`.
+        model: made in the strategy's scope, in which this must be called too.
     """
     if config.optimizer == "adam":
         optimizer = keras.optimizers.Adam(config.learning_rate)
+    elif config.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.applied_weight_decay)
+        optimizer.exclude_from_weight_decay(var_list=_not_decayed(model))
     else:
         optimizer = keras.optimizers.SGD(config.learning_rate, momentum=SGD_MOMENTUM)
     if dtype_policy == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def _not_decayed(model: keras.Model) -> list[keras.Variable]:
+    # Biases, and the scales and shifts of any normalisation, are vectors; all that multiplies features has more axes.
+    return [variable for variable in model.trainable_variables if len(variable.shape) < 2]
+
+
+def build_augmentation(config: TrainConfig) -> AugmentBatch | None:
+    """Build what alters batches, or None where nothing does."""
+    if not config.augments_batches:
+        return None
+    from tfdfd.training.batch_augmentation import BatchAugmentation  # keras-cv, which most runs do not need
+
+    return BatchAugmentation(config)

@@ -12,6 +12,7 @@ import keras
 from tfdfd.data.atomic import TEMPORARY
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.metrics import MONITOR
+from tfdfd.training.optimization import PLATEAU_FACTOR, PLATEAU_PATIENCE
 from tfdfd.training.state import TrainState
 
 HISTORY_FILE = "history.csv"
@@ -48,13 +49,7 @@ class RunCallbacks:
         self._history_file = run_folder / HISTORY_FILE
         self._target = CallbackTarget(optimizer)
         self._callbacks = [
-            keras.callbacks.ReduceLROnPlateau(
-                monitor=MONITOR,
-                mode="min",
-                factor=config.plateau_factor,
-                patience=config.plateau_patience,
-                min_delta=0.0,
-            ),
+            *_plateau(config),
             keras.callbacks.EarlyStopping(monitor=MONITOR, mode="min", patience=config.patience),
             keras.callbacks.CSVLogger(str(self._history_file), append=True),
             keras.callbacks.TensorBoard(str(run_folder / TENSORBOARD_FOLDER), write_graph=False),
@@ -78,7 +73,7 @@ class RunCallbacks:
 
         Args:
             epoch: from 1.
-            figures: gets `learning_rate`, the one that the epoch was trained with.
+            figures: gets `learning_rate`, the one that the last step of the epoch was trained with.
 
         Returns:
             Whether training should stop.
@@ -99,6 +94,20 @@ class RunCallbacks:
             for kind, names in _COUNTERS.items()
             if isinstance(callback, kind)
         }
+
+
+def _plateau(config: TrainConfig) -> list[keras.callbacks.Callback]:
+    if config.schedule != "plateau":
+        return []
+    return [
+        keras.callbacks.ReduceLROnPlateau(
+            monitor=MONITOR,
+            mode="min",
+            factor=PLATEAU_FACTOR if config.plateau_factor is None else config.plateau_factor,
+            patience=PLATEAU_PATIENCE if config.plateau_patience is None else config.plateau_patience,
+            min_delta=0.0,
+        )
+    ]
 
 
 def is_out_of_patience(state: TrainState, config: TrainConfig) -> bool:

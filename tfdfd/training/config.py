@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from tfdfd.data.sampling import BALANCES, FAKES, SAMPLINGS, FaceChoice
 from tfdfd.models import BACKBONES
+from tfdfd.training.augmentation import Augmentation
+from tfdfd.training.optimization import Optimization
+from tfdfd.training.option import check_choices
+from tfdfd.training.option import option as _option
 
-OPTIMIZERS = ("adam", "sgd")
 TRACKS = ("main", "all")
 MIXED_PRECISIONS = ("auto", "on", "off")
+POOLINGS = ("avg", "max", "avg_max")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
 MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes")
-"""Settings that a resumed run may have otherwise than when it began: they do not alter the steps."""
-
-
-def _option(default: Any, help_text: str, choices: Iterable[str] | None = None) -> Any:
-    metadata: dict[str, Any] = {"help": help_text}
-    if choices:
-        metadata["choices"] = tuple(choices)
-    return dataclasses.field(default=default, metadata=metadata)
+"""Settings that a resumed run may have otherwise than when it began: they do not alter the steps. With schedule cosine
+the epochs do, and stay."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Augmentation, Optimization):
     """The settings of a training run; each field's help says what it does."""
 
     backbone: str = _option("xception", "network that looks at a face", BACKBONES)
@@ -40,9 +37,13 @@ class TrainConfig:
     steps_per_epoch: int | None = _option(
         None, "end an epoch (validate, keep the best) after so many steps; not set: all faces"
     )
-    learning_rate: float = _option(1e-4, "first learning rate")
-    optimizer: str = _option("adam", "how weights are updated; sgd has momentum 0.9", OPTIMIZERS)
-    dropout: float = _option(0.3, "share of the features that a training step drops, 0 to below 1")
+    dropout: float = _option(0.3, "share of the features, and of hidden units, that a step drops, 0 to below 1")
+    pooling: str = _option(
+        "avg", "a feature of a face is its mean over the picture, its largest value (max), or both", POOLINGS
+    )
+    hidden_size: int | None = _option(
+        None, "units of a layer with ReLU between features and logit, e.g. 512 or 256; not set: no such layer"
+    )
     tracks: str = _option(
         "main",
         "people of a clip to train on; a fake's label does not say who is forged, most likely the main one: every "
@@ -66,10 +67,6 @@ class TrainConfig:
     )
     mirror: bool = _option(True, "flip half of the faces left to right, chosen anew each epoch")
     patience: int = _option(4, "stop after so many epochs without a better validation log loss")
-    plateau_patience: int = _option(
-        2, "reduce the learning rate after so many epochs without a better validation log loss"
-    )
-    plateau_factor: float = _option(0.3, "by what the learning rate is multiplied then, above 0, below 1")
     mixed_precision: str = _option("auto", "float16 arithmetic, float32 weights; auto: on GPUs", MIXED_PRECISIONS)
     batchnorm: str = _option(
         "per_replica",
@@ -79,33 +76,31 @@ class TrainConfig:
     batchnorm_momentum: float | None = _option(
         None, "share of the old statistics that a step keeps; not set: 0.99, from random weights 0.9"
     )
-    seed: int = _option(0, "of order, flips, dropout and random weights")
+    seed: int = _option(0, "of order, flips, dropout, augmentation and random weights")
     checkpoint_minutes: float = _option(10.0, "save the state for a resume so often, besides every epoch; 0: each step")
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            choices = field.metadata.get("choices")
-            value = getattr(self, field.name)
-            if choices and value not in choices:
-                raise ValueError(f"{field.name} must be one of {sorted(choices)}, got {value!r}")
-        for name in ("input_size", "epochs", "batch_size", "steps_per_epoch", "plateau_patience"):
+        check_choices(self)
+        for name in ("input_size", "epochs", "batch_size", "steps_per_epoch", "hidden_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         for name in ("patience", "seed", "checkpoint_minutes"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
-        for name in ("plateau_factor", "batchnorm_momentum"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise ValueError(f"{name} must be above 0 and below 1, got {value}")
+        if self.batchnorm_momentum is not None and not 0 < self.batchnorm_momentum < 1:
+            raise ValueError(f"batchnorm_momentum must be above 0 and below 1, got {self.batchnorm_momentum}")
+        self.check_optimization(epochs=self.epochs, weights=self.weights, batchnorm=self.batchnorm)
+        self.check_augmentation(batch_size=self.batch_size)
 
         if self.batchnorm == "frozen" and self.batchnorm_momentum is not None:
             raise ValueError("batchnorm_momentum changes nothing with batchnorm frozen: leave one of them out")
+        if not BACKBONES[self.backbone].has_batchnorm and (
+            self.batchnorm != "per_replica" or self.batchnorm_momentum is not None
+        ):
+            raise ValueError(f"{self.backbone} has no BatchNorm: leave out batchnorm and batchnorm_momentum")
         if self.batchnorm == "frozen" and self.weights == "none":
             raise ValueError("batchnorm frozen keeps the statistics of the first weights, and weights none has none")
 
@@ -137,4 +132,6 @@ class TrainConfig:
 
     def fixed_settings(self) -> dict[str, Any]:
         """Return the settings that must stay the same when a run is resumed, JSON-able."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in MAY_CHANGE}
+        # A cosine ends where the epochs end: with other epochs all rates would have been others.
+        may_change = set(MAY_CHANGE) - ({"epochs"} if self.schedule == "cosine" else set())
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in may_change}

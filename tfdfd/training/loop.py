@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +20,19 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
-from tfdfd.training.build import ModelBuilder, build_optimizer
+from tfdfd.training.build import ModelBuilder, build_augmentation, build_optimizer
 from tfdfd.training.callbacks import RunCallbacks, is_out_of_patience
 from tfdfd.training.config import TrainConfig
+from tfdfd.training.freezing import Freezing, begin_anew
 from tfdfd.training.metrics import MONITOR, ScoreClips, validation_figures
 from tfdfd.training.progress import EpochProgress
 from tfdfd.training.record import write_config
+from tfdfd.training.schedule import learning_rate_at
 from tfdfd.training.sources import TrainingSource, ValidationSource
 from tfdfd.training.state import STATE_FILE, TrainState, load_state, save_state
-from tfdfd.training.step import average_over_replicas, make_score_step, make_train_step
+from tfdfd.training.step import average_over_replicas, make_score_step, make_train_step, step_seed
 from tfdfd.training.strategy import uses_gpus
+from tfdfd.training.weight_average import WeightAverage
 
 BEST_WEIGHTS_FILE = "best.weights.h5"
 
@@ -60,6 +66,7 @@ def train(
     score_clips: ScoreClips,
     fingerprint: dict[str, Any],
     console: Console,
+    settings: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train, or go on with the run that the folder holds.
 
@@ -69,10 +76,11 @@ def train(
         training: the faces to train on.
         validation: the tracks to score after each epoch.
         strategy: runs the steps; made before anything else uses TensorFlow.
-        run_folder: gets config.json, history.csv, tensorboard/, best.weights.h5 and state.npz.
+        run_folder: gets config.json, config.toml, history.csv, tensorboard/, best.weights.h5 and state.npz.
         score_clips: the scoring rule.
         fingerprint: the preprocessing of the crops, JSON-able; a run is only resumed on the same.
         console: shows progress.
+        settings: table of config.toml -> settings dataclass; None for the training's alone.
 
     Returns:
         The best epoch and its weights file.
@@ -92,8 +100,10 @@ def train(
     policy = config.dtype_policy(on_gpus=uses_gpus(strategy))
     with strategy.scope():
         model = model_builder(policy)
-        optimizer = build_optimizer(config, policy)
-        optimizer.build(model.trainable_variables)
+        optimizer = build_optimizer(config, policy, model)
+    average = WeightAverage(model, config.ema_momentum, strategy) if config.ema_momentum else None
+    averaged = average.variables if average else []
+    freezing = Freezing(model) if config.freeze_epochs else None
 
     identity = {
         "settings": config.fixed_settings(),
@@ -102,7 +112,7 @@ def train(
         "training": training.identity,
         "validation": validation.identity,
     }
-    state = load_state(run_folder, identity, model, optimizer, strategy)
+    state = load_state(run_folder, identity, model, optimizer, strategy, averaged)
     if state is not None and (ending := _why_finished(state, config)):
         console.print(f"nothing to train in {run_folder}: {ending}", markup=False)
         return _result(state, run_folder, ending)
@@ -110,32 +120,56 @@ def train(
         console.print(f"going on in {run_folder} after {state.epoch} epochs and {state.step} steps", markup=False)
     else:
         state = TrainState(identity)
-    write_config(run_folder, config, identity, strategy)
+    write_config(run_folder, config, identity, strategy, settings or {"training": config})
 
-    train_step = make_train_step(model, optimizer, strategy, config.batch_size)
+    augment = build_augmentation(config)
+    uses_xla = config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm)
+    # With averages, those are what counts: they are validated, kept and exported.
+    weights_that_count = average.in_place if average else nullcontext
+    train_step, is_frozen = None, None
     score_step = make_score_step(model, strategy)
     callbacks = RunCallbacks(config, run_folder, optimizer)
     callbacks.begin(state)
 
     def save() -> None:
         state.callbacks = callbacks.counters()
-        save_state(run_folder, state, model, optimizer, strategy)
+        save_state(run_folder, state, model, optimizer, strategy, averaged)
 
     while not (ending := _why_finished(state, config)):
         epoch, began = state.epoch + 1, time.monotonic()
         callbacks.begin_epoch(epoch)
-        _train_epoch(state, config, training, train_step, save, console)
-        average_over_replicas(model, strategy)
+        if freezing and state.epoch == config.freeze_epochs and state.step == 0:
+            begin_anew(optimizer)
+        if train_step is None or is_frozen != (state.epoch < config.freeze_epochs):
+            is_frozen = state.epoch < config.freeze_epochs
+            if freezing:
+                freezing.set(is_frozen)
+            train_step = make_train_step(
+                model,
+                optimizer,
+                strategy,
+                config.batch_size,
+                label_smoothing=config.label_smoothing,
+                clip_norm=config.clip_norm,
+                augment=augment,
+                average=average,
+                xla=uses_xla,
+            )
+        set_rate = None if config.schedule == "plateau" else partial(setattr, optimizer, "learning_rate")
+        _train_epoch(state, config, training, train_step, set_rate, save, console)
+        average_over_replicas([*model.non_trainable_variables, *averaged], strategy)
         weighted_loss, weight, faces, right = state.totals
         figures = {"loss": weighted_loss / weight, "accuracy": right / faces}
-        figures |= _validate(state, config, validation, score_step, score_clips, console)
+        with weights_that_count():
+            figures |= _validate(state, config, validation, score_step, score_clips, console)
         state.stopped_early = callbacks.end_epoch(epoch, figures)
         figures = {name: float(value) for name, value in figures.items()}
         state.history.append({"epoch": epoch, **figures, "seconds": time.monotonic() - began})
         is_best = state.best_value is None or figures[MONITOR] < state.best_value
         if is_best:
             # Weights before the state: a kill in between repeats the end of this epoch, and this file with it.
-            _save_best(model, run_folder)
+            with weights_that_count():
+                _save_best(model, run_folder)
             state.best_value, state.best_epoch = figures[MONITOR], epoch
         state.epoch, state.step, state.totals = epoch, 0, [0.0] * 4
         save()
@@ -151,6 +185,7 @@ def _train_epoch(
     config: TrainConfig,
     training: TrainingSource,
     train_step: Any,
+    set_rate: Any,
     save: Any,
     console: Console,
 ) -> None:
@@ -163,7 +198,9 @@ def _train_epoch(
     saved = time.monotonic()
     with EpochProgress(console, label, num_steps, state.step, config.batch_size) as progress:
         for step in range(state.step + 1, num_steps + 1):
-            totals = totals + train_step(next(batches))
+            if set_rate is not None:
+                set_rate(learning_rate_at(config, epoch=state.epoch, step=step - 1, num_steps=num_steps))
+            totals = totals + train_step(next(batches), step_seed(config.seed, state.epoch, step - 1))
             is_save_due = time.monotonic() - saved >= 60 * config.checkpoint_minutes and step < num_steps
             if is_save_due or progress.is_due or step == num_steps:
                 # The one place that waits for the device.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,28 @@ import tensorflow as tf
 
 from tfdfd.data.atomic import explain_write_errors, write_atomically
 from tfdfd.training.config import TrainConfig
+from tfdfd.training.settings_file import settings_text
 
 CONFIG_FILE = "config.json"
+SETTINGS_FILE = "config.toml"
+"""What `--config` reads back."""
 
 
 def write_config(
-    run_folder: Path, config: TrainConfig, identity: dict[str, Any], strategy: tf.distribute.Strategy
+    run_folder: Path,
+    config: TrainConfig,
+    identity: dict[str, Any],
+    strategy: tf.distribute.Strategy,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Write config.json: settings, fingerprint, data, replicas, git commit and versions.
+    """Write config.json: settings, fingerprint, data, replicas, git commit and versions; and config.toml.
 
     Args:
-        run_folder: gets the file.
-        config: the settings.
+        run_folder: gets the files.
+        config: the settings of training.
         identity: what must not change between a run and its resume, JSON-able.
         strategy: for the number of replicas.
+        settings: table of config.toml -> settings dataclass.
     """
     content = {
         "config": asdict(config),
@@ -37,6 +46,7 @@ def write_config(
     }
     with explain_write_errors(run_folder):
         write_atomically(run_folder / CONFIG_FILE, json.dumps(content, indent=1).encode() + b"\n")
+        write_atomically(run_folder / SETTINGS_FILE, settings_text(settings).encode())
 
 
 def _git_commit() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,9 @@ def save_state(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
+    average: Sequence[keras.Variable] = (),
 ) -> None:
-    """Write the state, the network's variables (random states included) and the optimizer's, whole or not at all.
+    """Write the state, and the variables of network (random states too), optimizer and average, whole or not at all.
 
     Where the replicas' copies of a variable differ (BatchNorm statistics per replica), all copies are written.
 
@@ -61,7 +62,7 @@ def save_state(
         TfdfdError: if a variable is not finite, which would make the file useless, or it cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
-    for key, variable in _variables(model, optimizer):
+    for key, variable in _variables(model, optimizer, average):
         copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
         differ = any(not np.array_equal(copies[0], copy) for copy in copies[1:])
         arrays[key] = np.stack(copies) if differ else copies[0][None]
@@ -88,6 +89,7 @@ def load_state(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
+    average: Sequence[keras.Variable] = (),
 ) -> TrainState | None:
     """Read the state of a run folder back into the network and the optimizer.
 
@@ -97,6 +99,7 @@ def load_state(
         model: gets its variables.
         optimizer: built; gets its variables.
         strategy: of the run now. With another number of replicas than before, copies that differ are averaged.
+        average: the variables of the average of weights, if there is one; get their values.
 
     Returns:
         The state, or None where the folder holds none.
@@ -123,18 +126,16 @@ def load_state(
             f"the run in {run_folder} was begun otherwise and cannot be resumed:\n{listed}\n"
             "Give the same settings and data, or another run folder"
         )
-    _assign(path, arrays, model, optimizer, strategy)
+    _assign(path, arrays, dict(_variables(model, optimizer, average)), strategy)
     return state
 
 
 def _assign(
     path: Path,
     arrays: dict[str, np.ndarray],
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
+    variables: dict[str, keras.Variable],
     strategy: tf.distribute.Strategy,
 ) -> None:
-    variables = dict(_variables(model, optimizer))
     shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
     found = {key: array.shape[1:] for key, array in arrays.items()}
     if shapes != found:
@@ -151,8 +152,10 @@ def _assign(
             variable.assign(array[0] if len(array) == 1 else array.mean(axis=0))
 
 
-def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[str, keras.Variable]]:
+def _variables(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, average: Sequence[keras.Variable]
+) -> Iterator[tuple[str, keras.Variable]]:
     # By number, not by name: Keras numbers unnamed layers anew in every process.
-    for name, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
+    for name, variables in (("model", model.variables), ("optimizer", optimizer.variables), ("average", average)):
         for number, variable in enumerate(variables):
             yield f"{name}{number:05d}", variable

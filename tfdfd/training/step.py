@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdfd.training.gradients import agree_on_overflow, clip_global_batch
+from tfdfd.training.weight_average import WeightAverage
+
 TOTALS = ("weighted loss", "weight", "faces", "right")
 """What a training step adds up, float64, shape (4,); a face of weight 0 is padding and counts nowhere."""
+
+AugmentBatch = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+"""(crops, labels, weights, seed int32 [2]) of a replica -> crops, labels, weights; `BatchAugmentation`."""
 
 
 def make_train_step(
@@ -18,51 +24,87 @@ def make_train_step(
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
     global_batch_size: int,
-) -> Callable[[Any], tf.Tensor]:
-    """Make the function that trains on one global batch.
+    *,
+    label_smoothing: float = 0.0,
+    clip_norm: float | None = None,
+    augment: AugmentBatch | None = None,
+    average: WeightAverage | None = None,
+    xla: bool = False,
+) -> Callable[..., tf.Tensor]:
+    """Make the function that trains on one global batch, of the layers that are trainable now.
 
     The loss is the sum over the global batch of weight times binary cross-entropy, divided by its size, so that
-    the summed gradients do not depend on the number of replicas.
+    the summed gradients do not depend on the number of replicas. Labels may be anything from 0 to 1.
 
     Args:
         model: uint8 crops -> float32 logits [n, 1], made in the strategy's scope.
         optimizer: built, in the strategy's scope.
         strategy: runs the step.
         global_batch_size: faces a step over all replicas.
+        label_smoothing: share of each label that is 0.5 instead, in [0, 1).
+        clip_norm: largest norm of the gradient of the global batch; None for any.
+        augment: alters each replica's batch; None for nothing.
+        average: takes the weights in after each step; None for no average.
+        xla: compile the passes through the network. What alters batches and what replicas tell each other is not.
 
     Returns:
-        Distributed batch -> TOTALS of the batch.
+        (distributed batch, seed int32 [2] of what is random in `augment`) -> TOTALS of the batch.
     """
+    variables = model.trainable_variables
     must_agree = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and strategy.num_replicas_in_sync > 1
 
-    def replica_step(crops: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+    def passes(crops: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = model(crops, training=True)[:, 0]
             losses = weights * tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
             scaled_loss = optimizer.scale_loss(tf.reduce_sum(losses) / global_batch_size)
-        gradients = tape.gradient(scaled_loss, model.trainable_variables)
+        return tape.gradient(scaled_loss, variables), losses, logits
+
+    compiled_passes = tf.function(passes, jit_compile=True) if xla else passes
+
+    def replica_step(
+        crops: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, _: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        if augment is not None:
+            replica: Any = tf.distribute.get_replica_context().replica_id_in_sync_group
+            replica_seed: Any = tf.random.fold_in(seed, replica)
+            crops, labels, weights = augment(crops, labels, weights, replica_seed)
+        labels = labels + label_smoothing * (0.5 - labels)
+        gradients, losses, logits = compiled_passes(crops, labels, weights)
         if must_agree:
-            gradients = _agree_on_overflow(gradients)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            gradients = agree_on_overflow(gradients)
+        if clip_norm is not None:
+            gradients = clip_global_batch(gradients, optimizer, clip_norm)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if average is not None:
+            average.update()
         is_face = tf.cast(weights > 0, tf.float64)
         is_right = tf.cast(tf.equal(logits >= 0, labels >= 0.5), tf.float64)
         totals = (tf.cast(losses, tf.float64), tf.cast(weights, tf.float64), is_face, is_face * is_right)
         return tf.stack([tf.reduce_sum(total) for total in totals])
 
     @tf.function
-    def train_step(batch: Any) -> tf.Tensor:
-        return strategy.reduce("SUM", strategy.run(replica_step, args=batch), axis=None)
+    def train_step(batch: Any, seed: tf.Tensor) -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(replica_step, args=(*batch, seed)), axis=None)
 
-    return train_step
+    def step(batch: Any, seed: np.ndarray | tuple[int, int] = (0, 0)) -> tf.Tensor:
+        return train_step(batch, tf.constant(seed, tf.int32))
+
+    return step
 
 
-def _agree_on_overflow(gradients: Sequence[Any]) -> list[tf.Tensor]:
-    # Keras's LossScaleOptimizer skips a step when the first replica's gradients overflow, and applies it when only
-    # another's do. So each replica adds 0, or NaN where any replica has overflowed, before it looks.
-    overflow = tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32) * 0) for gradient in gradients])
-    context = tf.distribute.get_replica_context()
-    overflow = context.all_reduce(tf.distribute.ReduceOp.SUM, overflow)
-    return [gradient + tf.cast(overflow, gradient.dtype) for gradient in gradients]
+def step_seed(seed: int, epoch: int, step: int) -> np.ndarray:
+    """Return the seed of what is random in one step, from where it stands alone: a resumed run draws the same.
+
+    Args:
+        seed: of the run.
+        epoch: from 0.
+        step: of the epoch, from 0.
+
+    Returns:
+        int32, shape (2,).
+    """
+    return np.random.SeedSequence([seed, epoch, step]).generate_state(2).view(np.int32)
 
 
 def make_score_step(
@@ -95,16 +137,16 @@ def make_score_step(
     return score_step
 
 
-def average_over_replicas(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+def average_over_replicas(variables: Iterable[keras.Variable], strategy: tf.distribute.Strategy) -> None:
     """Give all replicas the mean of BatchNorm's moving statistics, which each has gathered from its own faces.
 
     Else the score of a face depends on the replica that computes it, and a checkpoint holds the first one's alone.
 
     Args:
-        model: changed in place.
+        variables: those that no optimizer keeps alike, and averages of any; changed in place.
         strategy: whose replicas hold the copies.
     """
-    for variable in model.non_trainable_variables:
+    for variable in variables:
         copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
         is_statistic = np.issubdtype(copies[0].dtype, np.floating)
         if is_statistic and any(not np.array_equal(copies[0], copy) for copy in copies[1:]):
