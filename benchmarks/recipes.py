@@ -1,0 +1,179 @@
+"""What the ingredients of the recipes bring: short trainings of equal compute on ready-made DFDC face crops.
+
+    python benchmarks/recipes.py --faces data/faces/dfdc --weights xception.weights.h5 --work WORK [--only NAME ...]
+    python benchmarks/recipes.py --faces data/faces/dfdc --work WORK --show
+
+Each run trains Xception on the same 2,000 faces (1,000 originals and a fake of each) of parts 0 to 32 and sees each
+EPOCHS times; parts 33 and 34 choose its best epoch; parts 35 to 39, which nothing has seen, judge it. `plain` and
+`winning` are run with three seeds, plain with each ingredient alone with one. A run is `run_train.py` and `run_eval.py`
+as a person would call them. Kill it at any moment: the same command goes on. Finished runs stand in WORK/results.json.
+
+The table has log loss and AUC of the judged clips, means over seeds, and the difference from plain with its 95 %
+interval: originals are drawn with their fakes, and the seeds of either side are drawn too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+HERE = Path(__file__).parent
+PAIRS, EPOCHS, INPUT_SIZE, DRAWS = 1000, 4, 112, 2000
+MARGIN = "-0.12"
+"""The crops were cut at 0.88 of MTCNN's box side."""
+CHOOSING = ("dfdc_train_part_33", "dfdc_train_part_34")
+JUDGING = tuple(f"dfdc_train_part_{part}" for part in range(35, 40))
+
+INGREDIENTS: dict[str, tuple[str, ...]] = {
+    "one cosine with warm-up": ("--schedule", "cosine", "--warmup-epochs", "0.5"),
+    "AdamW": ("--optimizer", "adamw"),
+    "label smoothing": ("--label-smoothing", "0.05"),
+    "averaged weights": ("--ema-momentum", "0.98"),
+    "clipping": ("--clip-norm", "1"),
+    "hidden layer": ("--hidden-size", "512"),
+    "paired": ("--balance", "paired"),
+    "degradation": (
+        *("--move", "0.5", "--colour", "0.3", "--blur", "0.1", "--downscale", "0.2", "--noise", "0.1", "--jpeg", "0.3"),
+    ),
+    "cut-outs": ("--cutout", "0.3"),
+    "MixUp": ("--mixup", "0.5"),
+    "CutMix": ("--cutmix", "0.5"),
+    "self-blended beside given": ("--fakes", "both"),
+}
+"""What is added to plain, one at a time."""
+
+
+def runs_of(seeds: int) -> dict[str, tuple[str, ...]]:
+    """Return every run by its name, the most telling first: flags of run_train.py."""
+    runs: dict[str, tuple[str, ...]] = {}
+    for seed in range(seeds):
+        runs[f"plain/{seed}"] = ("--seed", str(seed))
+        runs[f"winning/{seed}"] = ("--recipe", "winning", "--seed", str(seed))
+    return runs | {f"{name}/0": flags for name, flags in INGREDIENTS.items()}
+
+
+def write_data(faces: Path, work: Path) -> None:
+    """Write lists of the faces to train on and of those that judge, beside links to the crops."""
+    table = pd.read_csv(faces / "faces.csv", dtype=str, keep_default_na=False)
+    is_judging, is_choosing = table["folder"].isin(JUDGING), table["folder"].isin(CHOOSING)
+    fakes = table[~is_judging & ~is_choosing & (table["label"] == "FAKE")]
+    fakes = fakes[fakes["original"].isin(table["clip_id"])].drop_duplicates("original")
+    fakes = fakes.sample(PAIRS, random_state=0)
+    is_training = table["clip_id"].isin(fakes["clip_id"]) | table["clip_id"].isin(fakes["original"])
+    for name, rows in (("training", table[is_training | is_choosing]), ("judging", table[is_judging])):
+        folder = work / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in rows["folder"].unique():
+            if not (folder / part).exists():
+                (folder / part).symlink_to((faces / part).resolve())
+        rows.to_csv(folder / "faces.csv", index=False)
+
+
+def train_and_judge(name: str, flags: tuple[str, ...], arguments: argparse.Namespace) -> dict:
+    """Train one run, or go on with it, and return the scores of the judging clips by clip id."""
+    work, key = arguments.work, name.replace("/", "-").replace(" ", "-")
+    common = ["--crop-margin", MARGIN]
+    train = [
+        *(sys.executable, str(HERE.parent / "run_train.py"), "--data", str(work / "training"), *common),
+        *("--store", str(work / "stores" / "training"), "--val-folders", ",".join(CHOOSING)),
+        *("--input-size", str(INPUT_SIZE), "--weights", str(arguments.weights), "--epochs", str(EPOCHS)),
+        *("--run-folder", str(work / "runs" / key), "--output", str(work / "models" / key), *flags),
+    ]
+    evaluate = [
+        *(sys.executable, str(HERE.parent / "run_eval.py"), "--data", str(work / "judging"), *common),
+        *("--store", str(work / "stores" / "judging"), "--model", str(work / "models" / key)),
+        *("--report", str(work / "reports" / key), "--no-pictures"),
+    ]
+    began = time.monotonic()
+    for command in (train, evaluate):
+        done = subprocess.run(
+            command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{name}: exit {done.returncode}\n{done.stdout[-3000:]}")
+    scores = pd.read_csv(work / "reports" / key / "scores.csv", dtype={"clip_id": str})
+    found = dict(zip(scores["clip_id"], scores["clip_score"].round(5).tolist(), strict=True))
+    shutil.rmtree(work / "reports" / key)
+    return {"flags": list(flags), "seconds": round(time.monotonic() - began), "scores": found}
+
+
+def show(results: dict[str, dict], faces: Path) -> None:
+    """Print the table of all finished runs."""
+    table = pd.read_csv(faces / "faces.csv", dtype=str, keep_default_na=False)
+    table = table[table["folder"].isin(JUDGING)].sort_values("clip_id", ignore_index=True)
+    is_fake = (table["label"] == "FAKE").to_numpy()
+    groups = np.unique(
+        table["original"].where(is_fake & (table["original"] != ""), table["clip_id"]), return_inverse=True
+    )[1]
+    losses: dict[str, list[np.ndarray]] = {}
+    areas: dict[str, list[float]] = {}
+    for run, result in results.items():
+        scores = np.array([result["scores"][clip] for clip in table["clip_id"]]).clip(1e-7, 1 - 1e-7)
+        losses.setdefault(run.split("/")[0], []).append(-np.log(np.where(is_fake, scores, 1 - scores)))
+        areas.setdefault(run.split("/")[0], []).append(float(roc_auc_score(is_fake, scores)))
+    print(f"{len(table)} judging clips, {is_fake.sum()} fake; {2 * PAIRS} faces, {EPOCHS} epochs, {INPUT_SIZE} px")
+    print(f"{'':28}{'seeds':>6}{'log loss':>10}{'AUC':>8}{'log loss less plain':>32}{'of plain':>10}")
+    for name, of_seeds in losses.items():
+        low, high = interval(of_seeds, losses["plain"], groups) if name != "plain" else (0.0, 0.0)
+        mean, plain = np.mean(of_seeds), np.mean(losses["plain"])
+        difference = f"{mean - plain:+.4f} [{low:+.4f}, {high:+.4f}]" if name != "plain" else ""
+        print(f"{name:28}{len(of_seeds):6}{mean:10.4f}{np.mean(areas[name]):8.4f}{difference:>32}{mean / plain:10.3f}")
+
+
+def interval(ours: list[np.ndarray], plain: list[np.ndarray], groups: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the difference in mean loss, drawing seeds of either side, and originals."""
+    rng = np.random.default_rng(0)
+    sizes = np.bincount(groups)
+    sums = [np.stack([np.bincount(groups, loss) for loss in losses]) for losses in (ours, plain)]
+    differences = []
+    for _ in range(DRAWS):
+        drawn = rng.integers(0, len(sizes), len(sizes))
+        of_sides = [side[rng.integers(0, len(side), len(side))].mean(axis=0)[drawn].sum() for side in sums]
+        differences.append((of_sides[0] - of_sides[1]) / sizes[drawn].sum())
+    low, high = np.quantile(differences, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def main() -> int:
+    """Run what is not done yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=Path, required=True, help="folder of ready-made crops with faces.csv")
+    parser.add_argument("--weights", help="ImageNet weights of Xception without its top; default: downloaded")
+    parser.add_argument("--work", type=Path, required=True, help="gets stores, runs, models and results.json")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of the table, e.g. plain winning AdamW")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of plain and winning")
+    parser.add_argument("--show", action="store_true", help="print the table of what is done, run nothing")
+    arguments = parser.parse_args()
+    arguments.work = arguments.work.resolve()
+    arguments.weights = Path(arguments.weights).resolve() if arguments.weights else "imagenet"
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    file = arguments.work / "results.json"
+    results = json.loads(file.read_text()) if file.is_file() else {}
+    if not arguments.show:
+        write_data(arguments.faces, arguments.work)
+        for name, flags in runs_of(arguments.seeds).items():
+            is_asked = not arguments.only or name.split("/")[0] in arguments.only
+            if name in results or not is_asked:
+                continue
+            results[name] = train_and_judge(name, flags, arguments)
+            file.with_suffix(".new").write_text(json.dumps(results, indent=1))
+            file.with_suffix(".new").replace(file)
+            print(f"{name}: {results[name]['seconds']} s", flush=True)
+    if not any(name.startswith("plain/") for name in results):
+        print("no plain run is done yet")
+        return 1
+    show(results, arguments.faces)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
