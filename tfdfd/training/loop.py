@@ -23,7 +23,7 @@ from tfdfd.data.atomic import explain_write_errors
 from tfdfd.training.build import ModelBuilder, build_augmentation, build_optimizer
 from tfdfd.training.callbacks import TENSORBOARD_FOLDER, RunCallbacks, is_out_of_patience
 from tfdfd.training.config import TrainConfig
-from tfdfd.training.freezing import Freezing, begin_anew
+from tfdfd.training.freezing import Phases
 from tfdfd.training.input_clock import InputClock
 from tfdfd.training.metrics import MONITOR, ScoreClips, validation_figures
 from tfdfd.training.profiling import StepProfile
@@ -106,7 +106,6 @@ def train(
         optimizer = build_optimizer(config, policy, model)
     average = WeightAverage(model, config.ema_momentum, strategy) if config.ema_momentum else None
     averaged = average.variables if average else []
-    freezing = Freezing(model) if config.freeze_epochs else None
 
     identity = {
         "settings": config.fixed_settings(),
@@ -125,11 +124,22 @@ def train(
         state = TrainState(identity)
     write_config(run_folder, config, identity, strategy, settings or {"training": config})
 
-    augment = build_augmentation(config)
-    uses_xla = config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm)
+    make_step = partial(
+        make_train_step,
+        model,
+        optimizer,
+        strategy,
+        config.batch_size,
+        label_smoothing=config.label_smoothing,
+        clip_norm=config.clip_norm,
+        augment=build_augmentation(config),
+        average=average,
+        xla=config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm),
+    )
+    phases = Phases(model, optimizer, config.freeze_epochs, make_step)
+    set_rate = None if config.schedule == "plateau" else partial(setattr, optimizer, "learning_rate")
     # With averages, those are what counts: they are validated, kept and exported.
     weights_that_count = average.in_place if average else nullcontext
-    train_step, is_frozen = None, None
     score_step = make_score_step(model, strategy)
     callbacks = RunCallbacks(config, run_folder, optimizer)
     callbacks.begin(state)
@@ -142,24 +152,7 @@ def train(
     while not (ending := _why_finished(state, config)):
         epoch, began = state.epoch + 1, time.monotonic()
         callbacks.begin_epoch(epoch)
-        if freezing and state.epoch == config.freeze_epochs and state.step == 0:
-            begin_anew(optimizer)
-        if train_step is None or is_frozen != (state.epoch < config.freeze_epochs):
-            is_frozen = state.epoch < config.freeze_epochs
-            if freezing:
-                freezing.set(is_frozen)
-            train_step = make_train_step(
-                model,
-                optimizer,
-                strategy,
-                config.batch_size,
-                label_smoothing=config.label_smoothing,
-                clip_norm=config.clip_norm,
-                augment=augment,
-                average=average,
-                xla=uses_xla,
-            )
-        set_rate = None if config.schedule == "plateau" else partial(setattr, optimizer, "learning_rate")
+        train_step = phases.step_of(state.epoch, state.step)
         input_wait = _train_epoch(state, config, training, train_step, set_rate, profile, save, console)
         average_over_replicas([*model.non_trainable_variables, *averaged], strategy)
         weighted_loss, weight, faces, right = state.totals
