@@ -18,6 +18,7 @@ from tfdfd.clip import TfdfdError
 from tfdfd.training import loop, metrics
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.metrics import MONITOR
+from tfdfd.training.recipes import RECIPES
 from tfdfd.training.settings_file import read_settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -132,6 +133,12 @@ def test_a_run_with_everything_on_goes_on_to_the_same_weights_after_kills(tmp_pa
     assert "after 1 epochs and" in output
     assert same(tmp_path / "undisturbed", folder)
     assert any(key.startswith("average") for key in saved_arrays(folder))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains(tmp_path: Path, recipe: str) -> None:
+    result, _ = run_toy(tmp_path, **({"epochs": 3} | RECIPES[recipe].get("training", {})))
+    assert np.isfinite(result.history["loss"]).all()
 
 
 def test_a_finished_run_says_so_until_there_are_more_epochs(tmp_path: Path, undisturbed: Path) -> None:
