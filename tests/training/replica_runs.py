@@ -104,6 +104,7 @@ def main() -> None:
         run_toy(run_folder, strategy=strategy, model_builder=builder, **settings)
     elif kind == "compiled_and_augmented":
         settings = {"xla": "on", "mixup": 0.5, "cutmix": 0.5, "gridmask": 0.5, "rand_augment": 0.5, "freeze_epochs": 1}
+        settings |= {"ema_momentum": 0.9}
         run_toy(run_folder, strategy=strategy, model_builder=toy_model(nested=True), weights="imagenet", **settings)
     else:
         raise ValueError(f"no such kind: {kind}, crops of {SIZE} px")

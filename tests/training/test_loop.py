@@ -18,6 +18,7 @@ from tfdfd.clip import TfdfdError
 from tfdfd.training import loop, metrics
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.metrics import MONITOR
+from tfdfd.training.recipes import RECIPES
 from tfdfd.training.settings_file import read_settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -84,7 +85,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, undisturbed: P
     _, output = run_toy(tmp_path, epochs=3)
     assert "after 1 epochs and 2 steps" in output
     assert same(undisturbed, tmp_path)
-    figures = [list(csv.reader((folder / "history.csv").open())) for folder in (undisturbed, tmp_path)]
+    figures = [list(csv.DictReader((folder / "history.csv").open())) for folder in (undisturbed, tmp_path)]
+    for row in (*figures[0], *figures[1]):
+        assert 0 <= float(row.pop("input_wait")) <= 1  # time that went by, the one thing that may differ
     assert figures[0] == figures[1]
 
 
@@ -130,6 +133,12 @@ def test_a_run_with_everything_on_goes_on_to_the_same_weights_after_kills(tmp_pa
     assert "after 1 epochs and" in output
     assert same(tmp_path / "undisturbed", folder)
     assert any(key.startswith("average") for key in saved_arrays(folder))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains(tmp_path: Path, recipe: str) -> None:
+    result, _ = run_toy(tmp_path, **({"epochs": 3} | RECIPES[recipe].get("training", {})))
+    assert np.isfinite(result.history["loss"]).all()
 
 
 def test_a_finished_run_says_so_until_there_are_more_epochs(tmp_path: Path, undisturbed: Path) -> None:
@@ -250,6 +259,22 @@ def test_one_batch_can_be_learned_by_heart(tmp_path: Path) -> None:
 def test_each_setting_changes_the_weights(tmp_path: Path, one_epoch: Path, change: dict) -> None:
     run_toy(tmp_path, epochs=1, **change)
     assert not same(one_epoch, tmp_path)
+
+
+def test_the_share_of_waiting_for_input_is_told(tmp_path: Path) -> None:
+    result, output = run_toy(tmp_path / "quick", epochs=1)
+    waited, _ = run_toy(tmp_path / "slow", epochs=1, seconds_per_batch=0.2)
+    assert result.history["input_wait"].iloc[0] < 0.5 < waited.history["input_wait"].iloc[0] <= 1
+    assert f"{result.history['input_wait'].iloc[0]:.0%} of training waiting for input" in output
+
+
+def test_a_profile_is_written_of_the_steps_asked_for(tmp_path: Path) -> None:
+    run_toy(tmp_path, epochs=1, profile_steps="2,3")
+    assert len(list((tmp_path / "tensorboard/plugins/profile").glob("*/*.xplane.pb"))) == 1
+    _, output = run_toy(tmp_path / "late", epochs=1, profile_steps="4,9")
+    assert "profile_steps 4,9: only 5 steps were trained" in output
+    run_toy(tmp_path / "late", epochs=2)  # which profiles nothing, and may
+    assert len(list((tmp_path / "late/tensorboard/plugins/profile").glob("*/*.xplane.pb"))) == 1
 
 
 def test_steps_per_epoch_ends_the_epoch_early(tmp_path: Path) -> None:

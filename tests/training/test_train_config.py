@@ -34,6 +34,9 @@ from tfdfd.training.sources import FaceTableSource, StripSource
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         ({"plateau_factor": 1.0}, "plateau_factor must be above 0 and below 1"),
         ({"batchnorm_momentum": 0.0}, "batchnorm_momentum must be above 0"),
+        ({"profile_steps": "20"}, "profile_steps must be FIRST,LAST.*got '20'"),
+        ({"profile_steps": "3,2"}, "profile_steps must be FIRST,LAST"),
+        ({"profile_steps": "0,2"}, "profile_steps must be FIRST,LAST"),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,15 +124,17 @@ def toy_config(**changes: Any) -> TrainConfig:
 
 
 class Killing(FaceTableSource):
-    """A source that kills its process, as a power cut would, before it gives out a batch."""
+    """A source that kills its process, as a power cut would, before it gives out a batch, and may be slow."""
 
     kill_at: tuple[int, int] = (-1, -1)
+    seconds_per_batch: float = 0.0
 
     def iterator(self, epoch: int, skip_steps: int) -> Iterator[Any]:
         """Count the batches."""
         for step, batch in enumerate(super().iterator(epoch, skip_steps), skip_steps):
             if (epoch, step) == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(self.seconds_per_batch)
             yield batch
 
 
@@ -141,6 +144,7 @@ def run_toy(
     strategy: tf.distribute.Strategy | None = None,
     model_builder: Callable[[str], keras.Model] | None = None,
     kill_at: tuple[int, int] = (-1, -1),
+    seconds_per_batch: float = 0.0,
     fingerprint: dict[str, Any] | None = None,
     num_tracks: int = 14,
     **settings: Any,
@@ -151,6 +155,7 @@ def run_toy(
     strips, labels = toy_strips()
     source = Killing(toy_table(num_tracks), config, TOY_DATASETS, strategy, SIZE)
     object.__setattr__(source, "kill_at", kill_at)
+    object.__setattr__(source, "seconds_per_batch", seconds_per_batch)
     output = io.StringIO()
     result = train(
         model_builder=model_builder or toy_model(),

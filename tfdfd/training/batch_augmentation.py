@@ -120,16 +120,18 @@ class BatchAugmentation:
     def _mask(self, faces: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         draws = _uniform(tf.stack([tf.shape(faces)[0], 6]), seed)
 
-        def mask_one(values: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-            face, drawn = values
+        def masked(face: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
             generator: Any = _GivenDraws(tf.unstack(drawn[2:5]))
             self._gridmask._random_generator = generator
             mask = self._gridmask._compute_grid_mask(tf.shape(face), ratio=drawn[1] * self._gridmask_ratio)
             mask = tf.cast(mask, tf.float32)[None, :, :, None]
             angles = tf.reshape((2 * drawn[5] - 1) * MAX_ANGLE, (1,))
             mask = self._gridmask.random_rotate.augment_images(mask, {"angles": angles})[0]
-            masked = self._gridmask.augment_image(face, transformation=(mask, tf.zeros_like(face)))
-            return tf.where(drawn[0] < self._settings.gridmask, masked, face)
+            return self._gridmask.augment_image(face, transformation=(mask, tf.zeros_like(face)))
+
+        def mask_one(values: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            face, drawn = values
+            return tf.cond(drawn[0] < self._settings.gridmask, lambda: masked(face, drawn), lambda: face)
 
         return tf.map_fn(mask_one, (faces, draws), fn_output_signature=tf.TensorSpec(faces.shape[1:], tf.float32))
 

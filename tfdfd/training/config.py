@@ -18,7 +18,7 @@ MIXED_PRECISIONS = ("auto", "on", "off")
 POOLINGS = ("avg", "max", "avg_max")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
-MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes")
+MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes", "profile_steps")
 """Settings that a resumed run may have otherwise than when it began: they do not alter the steps. With schedule cosine
 the epochs do, and stay."""
 
@@ -78,6 +78,9 @@ class TrainConfig(Augmentation, Optimization):
     )
     seed: int = _option(0, "of order, flips, dropout, augmentation and random weights")
     checkpoint_minutes: float = _option(10.0, "save the state for a resume so often, besides every epoch; 0: each step")
+    profile_steps: str | None = _option(
+        None, "write a TensorBoard profile of these steps of this run, FIRST,LAST from 1, e.g. 20,30; not set: none"
+    )
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -92,6 +95,7 @@ class TrainConfig(Augmentation, Optimization):
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         if self.batchnorm_momentum is not None and not 0 < self.batchnorm_momentum < 1:
             raise ValueError(f"batchnorm_momentum must be above 0 and below 1, got {self.batchnorm_momentum}")
+        _ = self.profiled_steps
         self.check_optimization(epochs=self.epochs, weights=self.weights, batchnorm=self.batchnorm)
         self.check_augmentation(batch_size=self.batch_size)
 
@@ -113,6 +117,19 @@ class TrainConfig(Augmentation, Optimization):
         """Return the Keras dtype policy: `mixed_float16` or `float32`."""
         is_mixed = self.mixed_precision == "on" or (self.mixed_precision == "auto" and on_gpus)
         return "mixed_float16" if is_mixed else "float32"
+
+    @property
+    def profiled_steps(self) -> tuple[int, int] | None:
+        """First and last step of the profile, from 1."""
+        if self.profile_steps is None:
+            return None
+        first, _, last = self.profile_steps.partition(",")
+        if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+            raise ValueError(
+                f"profile_steps must be FIRST,LAST, whole numbers from 1 of which the last is no smaller, e.g. 20,30, "
+                f"got {self.profile_steps!r}"
+            )
+        return int(first), int(last)
 
     def per_replica_batch(self, num_replicas: int) -> int:
         """Return the faces a step of each replica.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -33,6 +35,44 @@ class Freezing:
         """Freeze the pretrained part, or thaw it."""
         for layer in self._layers:
             layer.trainable = not is_frozen
+
+
+class Phases:
+    """The training step of each epoch: of the head alone while the pretrained part is frozen, then of all.
+
+    Args:
+        model: the classifier.
+        optimizer: built with all that is ever trained.
+        freeze_epochs: epochs of the head alone; 0 for none.
+        make_step: makes the training step of what is trainable at the moment, traced anew.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        freeze_epochs: int,
+        make_step: Callable[[], Callable[..., tf.Tensor]],
+    ) -> None:
+        self._optimizer, self._freeze_epochs, self._make_step = optimizer, freeze_epochs, make_step
+        self._freezing = Freezing(model) if freeze_epochs else None
+        self._is_frozen: bool | None = None
+
+    def step_of(self, epoch: int, step: int) -> Callable[..., tf.Tensor]:
+        """Return the training step; at the first one after the thaw the optimizer begins anew.
+
+        Args:
+            epoch: from 0.
+            step: of the epoch, from 0, with which this process begins it.
+        """
+        is_frozen = epoch < self._freeze_epochs
+        if self._freezing and epoch == self._freeze_epochs and step == 0:
+            begin_anew(self._optimizer)
+        if self._is_frozen != is_frozen:
+            if self._freezing:
+                self._freezing.set(is_frozen)
+            self._is_frozen, self._step = is_frozen, self._make_step()
+        return self._step
 
 
 def begin_anew(optimizer: keras.optimizers.Optimizer) -> None:

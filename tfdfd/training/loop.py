@@ -21,10 +21,12 @@ from rich.console import Console
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
 from tfdfd.training.build import ModelBuilder, build_augmentation, build_optimizer
-from tfdfd.training.callbacks import RunCallbacks, is_out_of_patience
+from tfdfd.training.callbacks import TENSORBOARD_FOLDER, RunCallbacks, is_out_of_patience
 from tfdfd.training.config import TrainConfig
-from tfdfd.training.freezing import Freezing, begin_anew
+from tfdfd.training.freezing import Phases
+from tfdfd.training.input_clock import InputClock
 from tfdfd.training.metrics import MONITOR, ScoreClips, validation_figures
+from tfdfd.training.profiling import StepProfile
 from tfdfd.training.progress import EpochProgress
 from tfdfd.training.record import write_config
 from tfdfd.training.schedule import learning_rate_at
@@ -48,7 +50,8 @@ class TrainResult:
     best_figures: dict[str, float]
     """The row of history of the best epoch."""
     history: pd.DataFrame = field(repr=False)
-    """One row an epoch: epoch (from 1), loss, accuracy, learning_rate, seconds and the figures of validation."""
+    """One row an epoch: epoch (from 1), loss, accuracy, input_wait (see InputClock), learning_rate, seconds and the
+    figures of validation."""
     best_weights: Path
     """Weights file of the best epoch."""
     ending: str
@@ -103,7 +106,6 @@ def train(
         optimizer = build_optimizer(config, policy, model)
     average = WeightAverage(model, config.ema_momentum, strategy) if config.ema_momentum else None
     averaged = average.variables if average else []
-    freezing = Freezing(model) if config.freeze_epochs else None
 
     identity = {
         "settings": config.fixed_settings(),
@@ -122,14 +124,26 @@ def train(
         state = TrainState(identity)
     write_config(run_folder, config, identity, strategy, settings or {"training": config})
 
-    augment = build_augmentation(config)
-    uses_xla = config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm)
+    make_step = partial(
+        make_train_step,
+        model,
+        optimizer,
+        strategy,
+        config.batch_size,
+        label_smoothing=config.label_smoothing,
+        clip_norm=config.clip_norm,
+        augment=build_augmentation(config),
+        average=average,
+        xla=config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm),
+    )
+    phases = Phases(model, optimizer, config.freeze_epochs, make_step)
+    set_rate = None if config.schedule == "plateau" else partial(setattr, optimizer, "learning_rate")
     # With averages, those are what counts: they are validated, kept and exported.
     weights_that_count = average.in_place if average else nullcontext
-    train_step, is_frozen = None, None
     score_step = make_score_step(model, strategy)
     callbacks = RunCallbacks(config, run_folder, optimizer)
     callbacks.begin(state)
+    profile = StepProfile(config.profiled_steps, run_folder / TENSORBOARD_FOLDER)
 
     def save() -> None:
         state.callbacks = callbacks.counters()
@@ -138,28 +152,11 @@ def train(
     while not (ending := _why_finished(state, config)):
         epoch, began = state.epoch + 1, time.monotonic()
         callbacks.begin_epoch(epoch)
-        if freezing and state.epoch == config.freeze_epochs and state.step == 0:
-            begin_anew(optimizer)
-        if train_step is None or is_frozen != (state.epoch < config.freeze_epochs):
-            is_frozen = state.epoch < config.freeze_epochs
-            if freezing:
-                freezing.set(is_frozen)
-            train_step = make_train_step(
-                model,
-                optimizer,
-                strategy,
-                config.batch_size,
-                label_smoothing=config.label_smoothing,
-                clip_norm=config.clip_norm,
-                augment=augment,
-                average=average,
-                xla=uses_xla,
-            )
-        set_rate = None if config.schedule == "plateau" else partial(setattr, optimizer, "learning_rate")
-        _train_epoch(state, config, training, train_step, set_rate, save, console)
+        train_step = phases.step_of(state.epoch, state.step)
+        input_wait = _train_epoch(state, config, training, train_step, set_rate, profile, save, console)
         average_over_replicas([*model.non_trainable_variables, *averaged], strategy)
         weighted_loss, weight, faces, right = state.totals
-        figures = {"loss": weighted_loss / weight, "accuracy": right / faces}
+        figures = {"loss": weighted_loss / weight, "accuracy": right / faces, "input_wait": input_wait}
         with weights_that_count():
             figures |= _validate(state, config, validation, score_step, score_clips, console)
         state.stopped_early = callbacks.end_epoch(epoch, figures)
@@ -175,6 +172,7 @@ def train(
         save()
         console.print(_epoch_line(state.history[-1], config, is_best), highlight=False)
 
+    profile.close(console)
     callbacks.end()
     console.print(f"{ending}; best: epoch {state.best_epoch}, validation clip log loss {state.best_value:.4f}")
     return _result(state, run_folder, ending)
@@ -186,21 +184,25 @@ def _train_epoch(
     training: TrainingSource,
     train_step: Any,
     set_rate: Any,
+    profile: StepProfile,
     save: Any,
     console: Console,
-) -> None:
+) -> float:
+    """Train the rest of an epoch; returns the share of the time that went by in waiting for batches."""
     num_steps = training.num_steps(state.epoch)
     if state.step >= num_steps:  # killed during validation
-        return
+        return math.nan
     label = f"epoch {state.epoch + 1}/{config.epochs}"
     batches = training.iterator(state.epoch, state.step)
     totals = tf.constant(state.totals, tf.float64)
     saved = time.monotonic()
+    clock = InputClock()
     with EpochProgress(console, label, num_steps, state.step, config.batch_size) as progress:
         for step in range(state.step + 1, num_steps + 1):
             if set_rate is not None:
                 set_rate(learning_rate_at(config, epoch=state.epoch, step=step - 1, num_steps=num_steps))
-            totals = totals + train_step(next(batches), step_seed(config.seed, state.epoch, step - 1))
+            with profile.step():
+                totals = totals + train_step(clock.next(batches), step_seed(config.seed, state.epoch, step - 1))
             is_save_due = time.monotonic() - saved >= 60 * config.checkpoint_minutes and step < num_steps
             if is_save_due or progress.is_due or step == num_steps:
                 # The one place that waits for the device.
@@ -210,6 +212,7 @@ def _train_epoch(
             if is_save_due:
                 save()
                 saved = time.monotonic()
+    return clock.share()
 
 
 def _validate(
@@ -284,9 +287,10 @@ def _result(state: TrainState, run_folder: Path, ending: str) -> TrainResult:
 
 
 def _epoch_line(row: dict[str, float], config: TrainConfig, is_best: bool) -> str:
+    waited = "" if math.isnan(row["input_wait"]) else f", {row['input_wait']:.0%} of training waiting for input"
     return (
         f"epoch {row['epoch']:.0f}/{config.epochs}  loss {row['loss']:.4f}  "
         f"validation: clip log loss {row[MONITOR]:.4f}, AUC {row['val_clip_auc']:.4f}, "
         f"face log loss {row['val_face_log_loss']:.4f}, AUC {row['val_face_auc']:.4f}  "
-        f"{row['seconds']:.0f} s{'  best so far' if is_best else ''}"
+        f"{row['seconds']:.0f} s{waited}{'  best so far' if is_best else ''}"
     )
