@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from tfdfd.data.options import option
 
 AGGREGATION_NAMES = ("mean", "geometric", "median", "confident", "trimmed_mean", "logit_mean")
 TRACK_RULE_NAMES = ("mean", "max", "main")
 """As AGGREGATIONS and TRACK_RULES, which load TensorFlow; a test holds them together."""
 
 
-def _option(default: Any, help_text: str, choices: Iterable[str] | None = None, metavar: str = "") -> Any:
-    metadata: dict[str, Any] = {"help": help_text}
-    if choices:
-        metadata["choices"] = tuple(choices)
-    if metavar:
-        metadata["metavar"] = metavar
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True)
 class RuleValues:
     """What of a model's ScoringRule is set otherwise; what is not set stays the model's."""
 
-    aggregate: str | None = _option(None, "how the faces of a track are combined", AGGREGATION_NAMES)
-    over_tracks: str | None = _option(None, "how the people of a clip are combined", TRACK_RULE_NAMES)
-    no_face_score: float | None = _option(None, "score of clips without a usable face, which are always counted aloud")
-    temperature: float | None = _option(None, "logits are divided by it; above 1 makes the model less sure")
-    threshold: float | None = _option(None, "a clip score at or above it is called fake")
+    aggregate: str | None = option(None, "how the faces of a track are combined", AGGREGATION_NAMES)
+    over_tracks: str | None = option(None, "how the people of a clip are combined", TRACK_RULE_NAMES)
+    no_face_score: float | None = option(None, "score of clips without a usable face, which are always counted aloud")
+    temperature: float | None = option(None, "logits are divided by it; above 1 makes the model less sure")
+    threshold: float | None = option(None, "a clip score at or above it is called fake")
 
     def __post_init__(self) -> None:
         for name in ("no_face_score", "threshold"):
@@ -55,12 +46,12 @@ RULE_FIELDS = {
 class RuleConfig(RuleValues):
     """The rule that an evaluation scores by: values that are set, or fitted, and whether it is kept."""
 
-    calibrate_folders: str | None = _option(
+    calibrate_folders: str | None = option(
         None,
         "fit temperature and threshold on these folders, which are then not part of the figures",
         metavar="GLOB",
     )
-    save_rule: bool = _option(False, "write the rule that was used into a new version of the SavedModel")
+    save_rule: bool = option(False, "write the rule that was used into a new version of the SavedModel")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,17 +69,17 @@ class RuleConfig(RuleValues):
 class EvalConfig:
     """What is measured and shown; each field's help says what it does."""
 
-    clip_low: float = _option(0.1, "lower bound of scores in the clipped log loss")
-    clip_high: float = _option(0.9, "upper bound of scores in the clipped log loss")
-    replicates: int = _option(1000, "draws of originals for the intervals of clips; faces get a fifth of them")
-    robustness: bool = _option(
+    clip_low: float = option(0.1, "lower bound of scores in the clipped log loss")
+    clip_high: float = option(0.9, "upper bound of scores in the clipped log loss")
+    replicates: int = option(1000, "draws of originals for the intervals of clips; faces get a fifth of them")
+    robustness: bool = option(
         False,
         "score again under JPEG, blur, noise, downscaling, brightness, contrast, lower frame rates and H.264, five "
         "levels each",
     )
-    robustness_clips: int = _option(200, "clips that --robustness scores again, evenly chosen of each label")
-    pictures: bool = _option(True, "show faces in the report; --no-pictures leaves all of them out")
-    mistakes: int = _option(12, "clips that the report shows of those that were scored worst")
+    robustness_clips: int = option(200, "clips that --robustness scores again, evenly chosen of each label")
+    pictures: bool = option(True, "show faces in the report; --no-pictures leaves all of them out")
+    mistakes: int = option(12, "clips that the report shows of those that were scored worst")
 
     def __post_init__(self) -> None:
         if not 0 <= self.clip_low < self.clip_high <= 1:

@@ -6,12 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from tfdfd.data.options import check_choices, option
 from tfdfd.data.sampling import BALANCES, FAKES, SAMPLINGS, FaceChoice
 from tfdfd.models import BACKBONES
 from tfdfd.training.augmentation import Augmentation
 from tfdfd.training.optimization import Optimization
-from tfdfd.training.option import check_choices
-from tfdfd.training.option import option as _option
 
 TRACKS = ("main", "all")
 MIXED_PRECISIONS = ("auto", "on", "off")
@@ -27,58 +26,58 @@ the epochs do, and stay."""
 class TrainConfig(Augmentation, Optimization):
     """The settings of a training run; each field's help says what it does."""
 
-    backbone: str = _option("xception", "network that looks at a face", BACKBONES)
-    weights: str = _option(
+    backbone: str = option("xception", "network that looks at a face", BACKBONES)
+    weights: str = option(
         "imagenet", "first weights: imagenet (downloads), none (random) or a .weights.h5 file of the same network"
     )
-    input_size: int | None = _option(None, "side in pixels at which the network sees a face; not set: the crops'")
-    epochs: int = _option(10, "at most so many passes over the faces")
-    batch_size: int = _option(32, "faces a step, over all replicas together")
-    steps_per_epoch: int | None = _option(
+    input_size: int | None = option(None, "side in pixels at which the network sees a face; not set: the crops'")
+    epochs: int = option(10, "at most so many passes over the faces")
+    batch_size: int = option(32, "faces a step, over all replicas together")
+    steps_per_epoch: int | None = option(
         None, "end an epoch (validate, keep the best) after so many steps; not set: all faces"
     )
-    dropout: float = _option(0.3, "share of the features, and of hidden units, that a step drops, 0 to below 1")
-    pooling: str = _option(
+    dropout: float = option(0.3, "share of the features, and of hidden units, that a step drops, 0 to below 1")
+    pooling: str = option(
         "avg", "a feature of a face is its mean over the picture, its largest value (max), or both", POOLINGS
     )
-    hidden_size: int | None = _option(
+    hidden_size: int | None = option(
         None, "units of a layer with ReLU between features and logit, e.g. 512 or 256; not set: no such layer"
     )
-    tracks: str = _option(
+    tracks: str = option(
         "main",
         "people of a clip to train on; a fake's label does not say who is forged, most likely the main one: every "
         "further one may be real. Scores are of all people either way",
         TRACKS,
     )
-    sampling: str = _option(
+    sampling: str = option(
         "all", "all: every face once an epoch; one: one face of each track, drawn anew every epoch", SAMPLINGS
     )
-    balance: str = _option(
+    balance: str = option(
         "weights",
         "weights: real and fake faces count for half of the loss each; none: as many as there are; undersample: of the "
         "commoner label as many as of the other, drawn anew every epoch; paired: each original and one of its fakes, "
         "drawn anew every epoch, in one batch",
         BALANCES,
     )
-    fakes: str = _option(
+    fakes: str = option(
         "given",
         "given: the fakes of the data; self_blended: fakes made on the fly from the real faces alone; both",
         FAKES,
     )
-    mirror: bool = _option(True, "flip half of the faces left to right, chosen anew each epoch")
-    patience: int = _option(4, "stop after so many epochs without a better validation log loss")
-    mixed_precision: str = _option("auto", "float16 arithmetic, float32 weights; auto: on GPUs", MIXED_PRECISIONS)
-    batchnorm: str = _option(
+    mirror: bool = option(True, "flip half of the faces left to right, chosen anew each epoch")
+    patience: int = option(4, "stop after so many epochs without a better validation log loss")
+    mixed_precision: str = option("auto", "float16 arithmetic, float32 weights; auto: on GPUs", MIXED_PRECISIONS)
+    batchnorm: str = option(
         "per_replica",
         "statistics of each replica's own faces, of the global batch (synchronized), or those of the first weights",
         BATCHNORMS,
     )
-    batchnorm_momentum: float | None = _option(
+    batchnorm_momentum: float | None = option(
         None, "share of the old statistics that a step keeps; not set: 0.99, from random weights 0.9"
     )
-    seed: int = _option(0, "of order, flips, dropout, augmentation and random weights")
-    checkpoint_minutes: float = _option(10.0, "save the state for a resume so often, besides every epoch; 0: each step")
-    profile_steps: str | None = _option(
+    seed: int = option(0, "of order, flips, dropout, augmentation and random weights")
+    checkpoint_minutes: float = option(10.0, "save the state for a resume so often, besides every epoch; 0: each step")
+    profile_steps: str | None = option(
         None, "write a TensorBoard profile of these steps of this run, FIRST,LAST from 1, e.g. 20,30; not set: none"
     )
 
