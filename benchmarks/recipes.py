@@ -3,10 +3,11 @@
     python benchmarks/recipes.py --faces data/faces/dfdc --weights xception.weights.h5 --work WORK [--only NAME ...]
     python benchmarks/recipes.py --faces data/faces/dfdc --work WORK --show
 
-Each run trains Xception on the same 2,000 faces (1,000 originals and a fake of each) of parts 0 to 32 and sees each
-EPOCHS times; parts 33 and 34 choose its best epoch; parts 35 to 39, which nothing has seen, judge it. `plain` and
-`winning` are run with three seeds, plain with each ingredient alone with one. A run is `run_train.py` and `run_eval.py`
-as a person would call them. Kill it at any moment: the same command goes on. Finished runs stand in WORK/results.json.
+Each run trains Xception on the same 2,000 faces (1,000 originals and a fake of each) of parts 0 to 32: eight epochs of
+as many steps as show each face once. Parts 33 and 34 choose its best epoch; parts 35 to 39, which nothing has seen, judge
+it. `plain` and `winning` are run with three seeds, plain with each ingredient alone with one. A run is `run_train.py` and
+`run_eval.py` as a person would call them. Kill it at any moment: the same command goes on. Finished runs stand in
+WORK/results.json.
 
 The table has log loss and AUC of the judged clips, means over seeds, and the difference from plain with its 95 %
 interval: originals are drawn with their fakes, and the seeds of either side are drawn too.
@@ -27,7 +28,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 HERE = Path(__file__).parent
-PAIRS, EPOCHS, INPUT_SIZE, DRAWS = 1000, 4, 112, 2000
+PAIRS, EPOCHS, INPUT_SIZE, BATCH, DRAWS = 1000, 8, 112, 32, 2000
 MARGIN = "-0.12"
 """The crops were cut at 0.88 of MTCNN's box side."""
 CHOOSING = ("dfdc_train_part_33", "dfdc_train_part_34")
@@ -86,6 +87,7 @@ def train_and_judge(name: str, flags: tuple[str, ...], arguments: argparse.Names
         *(sys.executable, str(HERE.parent / "run_train.py"), "--data", str(work / "training"), *common),
         *("--store", str(work / "stores" / "training"), "--val-folders", ",".join(CHOOSING)),
         *("--input-size", str(INPUT_SIZE), "--weights", str(arguments.weights), "--epochs", str(EPOCHS)),
+        *("--batch-size", str(BATCH), "--steps-per-epoch", str(-(-2 * PAIRS // BATCH))),
         *("--run-folder", str(work / "runs" / key), "--output", str(work / "models" / key), *flags),
     ]
     evaluate = [
