@@ -4,10 +4,10 @@
     python benchmarks/recipes.py --faces data/faces/dfdc --work WORK --show
 
 Each run trains Xception on the same 2,000 faces (1,000 originals and a fake of each) of parts 0 to 32: eight epochs of
-as many steps as show each face once. Parts 33 and 34 choose its best epoch; parts 35 to 39, which nothing has seen, judge
-it. `plain` and `winning` are run with three seeds, plain with each ingredient alone with one. A run is `run_train.py` and
-`run_eval.py` as a person would call them. Kill it at any moment: the same command goes on. Finished runs stand in
-WORK/results.json.
+as many steps as show each face once. Parts 33 and 34 choose its best epoch; parts 35 to 39, which nothing has seen,
+judge it. `plain` and `winning` are run with three seeds, plain with each ingredient alone with one. A run is
+`run_train.py` and `run_eval.py` as a person would call them. Kill it at any moment: the same command goes on. Finished
+runs stand in WORK/results.json.
 
 The table has log loss and AUC of the judged clips, means over seeds, and the difference from plain with its 95 %
 interval: originals are drawn with their fakes, and the seeds of either side are drawn too.
