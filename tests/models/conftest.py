@@ -1,28 +1,15 @@
-"""A backbone of three layers, in place of those that take seconds."""
+"""Fixtures shared by the tests of networks."""
 
 from __future__ import annotations
 
-import keras
 import pytest
 
+from tests.tiny_backbone import TINY
 from tfdfd.models import BACKBONES
-from tfdfd.models.backbone import Backbone
-from tfdfd.models.xception import scale_to_unit
-
-
-def build_tiny(input_size: int, weights: str | None) -> keras.Model:
-    """Three layers in place of Xception."""
-    if weights == "imagenet":
-        raise Exception("URL fetch failure")  # what Keras raises
-    pictures = keras.Input((input_size, input_size, 3))
-    x = keras.layers.Conv2D(4, 3, use_bias=False, name="conv")(pictures)
-    x = keras.layers.BatchNormalization(name="norm")(x)
-    return keras.Model(pictures, x, name="tiny")
 
 
 @pytest.fixture
 def tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Put it among the choices and return its name."""
-    backbone = Backbone("tiny", build_tiny, scale_to_unit, 8, "tiny_notop.h5", "none")
-    monkeypatch.setitem(BACKBONES, "tiny", backbone)
+    """Put the tiny backbone among the choices and return its name."""
+    monkeypatch.setitem(BACKBONES, "tiny", TINY)
     return "tiny"

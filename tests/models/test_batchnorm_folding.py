@@ -11,10 +11,10 @@ layers = keras.layers
 
 
 def network(*, shared: bool = False, active: bool = False) -> keras.Model:
-    """Make a network with a normalisation behind each kind of convolution, and one that is behind none."""
+    """Make a network with a normalisation behind each kind of convolution, one behind none, and an adapted scaling."""
     keras.utils.set_random_seed(1)
     pictures = keras.Input((12, 12, 3))
-    x = layers.BatchNormalization(name="first")(pictures)
+    x = layers.BatchNormalization(name="first")(layers.Normalization(name="adapted")(pictures))
     x = layers.Conv2D(6, 3, activation="relu" if active else None, name="conv")(x)
     normal = layers.BatchNormalization(scale=False)(x)
     x = layers.Add()([normal, x]) if shared else normal
@@ -30,6 +30,7 @@ def network(*, shared: bool = False, active: bool = False) -> keras.Model:
     rng = np.random.default_rng(2)
     # Statistics and scales that are not those of a fresh network.
     model.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in model.get_weights()])
+    model.get_layer("adapted").finalize_state()
     return model
 
 

@@ -29,7 +29,7 @@ def _build(size: str, input_size: int, weights: str | None) -> keras.Model:
         include_top=False,
         # Keras would scale in float16 under mixed precision. Its layer holds no weights: the files stay the same.
         include_preprocessing=False,
-        weights=weights,
+        weights=weights,  # pyright: ignore[reportArgumentType]  None is documented
         input_shape=(input_size, input_size, 3),
     )
 

@@ -25,7 +25,11 @@ def _build(size: str, input_size: int, weights: str | None) -> keras.Model:
         "b7": keras.applications.EfficientNetB7,
     }
     # Under the name that Keras gives it: its download asks for a file of that name.
-    return makers[size](include_top=False, weights=weights, input_shape=(input_size, input_size, 3))
+    return makers[size](
+        include_top=False,
+        weights=weights,  # pyright: ignore[reportArgumentType]  None is documented
+        input_shape=(input_size, input_size, 3),
+    )
 
 
 def without_scaling(network: keras.Model, name: str) -> keras.Model:

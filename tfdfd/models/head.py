@@ -103,10 +103,9 @@ def find_head(classifier: keras.Model) -> Head:
     return Head(maps[0], poolings, hidden, logit)
 
 
-def _made_by(tensor: keras.KerasTensor) -> tuple[Any, Any]:
+def _made_by(tensor: Any) -> tuple[Any, Any]:
     """Return the layer that made a tensor, and what it was made of; dropout is passed over, which does nothing."""
-    history: Any = tensor
-    layer = history._keras_history.operation
+    layer = tensor._keras_history.operation
     return _made_by(layer.input) if isinstance(layer, keras.layers.Dropout) else (layer, getattr(layer, "input", None))
 
 
