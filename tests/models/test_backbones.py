@@ -91,8 +91,9 @@ def test_it_learns_one_batch(name: str) -> None:
         )
         return loss
 
-    losses = [float(step()) for _ in range(6)]
-    assert losses[-1] < 0.5 * losses[0]
+    losses = [float(step()) for _ in range(10)]
+    # It jumps, as four crops at one place are all that a normalisation sees; without gradients it would stand still.
+    assert min(losses[-5:]) < 0.1 * losses[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
