@@ -47,7 +47,10 @@ def test_without_a_second_worker_this_machine_trains_alone(content: Any) -> None
         ({"cluster": TWO}, "`task` to say which worker this process is, got None"),
         ({"cluster": TWO, "task": {"type": "worker"}}, "`task` to say which worker"),
         ({"cluster": TWO, "task": {"type": "evaluator", "index": 0}}, "must be one of .* got 'evaluator'"),
-        ({"cluster": TWO | {"ps": ["c:3"]}, "task": {"type": "worker", "index": 0}}, "may hold chief and worker, got ps"),
+        (
+            {"cluster": TWO | {"ps": ["c:3"]}, "task": {"type": "worker", "index": 0}},
+            "chief and worker, got ps",
+        ),
         ({"cluster": TWO, "task": {"type": "worker", "index": 2}}, "the 2 of 'worker' in `cluster`, from 0, got 2"),
         ({"cluster": TWO, "task": {"type": "worker", "index": "1"}}, "from 0, got '1'"),
         ({"cluster": TWO, "task": {"type": "chief", "index": 0}}, "the 0 of 'chief'"),

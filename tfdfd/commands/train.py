@@ -14,10 +14,11 @@ import h5py
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
+from tfdfd.commands.cluster_training import add_cluster_flags, check_cluster, same_store, wait_seconds
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.demo import finish_demo, make_demo
 from tfdfd.commands.exporting import already_exported, export_best, record_export
-from tfdfd.commands.extracting import worker_config
+from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import (
     DATA_VARIABLE,
@@ -31,10 +32,12 @@ from tfdfd.data.manifest import Manifest, load_manifest
 from tfdfd.data.splits import Split, describe_split, split_manifest
 from tfdfd.data.tables import records
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.training.cluster import cluster_from_environment
 from tfdfd.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    pass
+    import tensorflow as tf
+
 
 DEMO = {
     "data": "stores/demo-clips",
@@ -74,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train straight from video, without a store: clips are decoded and faces found anew every epoch",
     )
+    add_cluster_flags(parser)
     add_store_flags(parser)
     add_config_flags(parser, TrainConfig, title="training")
     return parser
@@ -93,17 +97,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     crops = config_from_flags(ExtractionConfig, arguments)
     config = config_from_flags(TrainConfig, arguments)
     workers = worker_config(arguments)
+    cluster = cluster_from_environment(os.environ)
+    check_cluster(arguments, cluster)
 
     import_tensorflow()
     # Devices come first: TensorFlow wants them set up before it is used, and a wrong --gpus stops the run at once.
-    from tfdfd.training.strategy import make_strategy
+    from tfdfd.training.strategy import make_cluster_strategy, make_strategy
+    from tfdfd.training.team import explain_lost_workers, team_of
 
-    strategy, devices = make_strategy(arguments.gpus, arguments.logical_cpus)
+    if cluster is None:
+        strategy, devices = make_strategy(arguments.gpus, arguments.logical_cpus)
+    else:
+        strategy, devices = make_cluster_strategy(
+            cluster,
+            arguments.gpus,
+            arguments.logical_cpus,
+            wait_seconds=wait_seconds(arguments),
+            say=console.print,
+        )
     console.print(devices)
     try:
         config.per_replica_batch(strategy.num_replicas_in_sync)
     except ValueError as error:
         raise TfdfdError(str(error)) from error
+    with explain_lost_workers(team_of(strategy).size):
+        _run(arguments, crops, config, workers, strategy, console)
+        team_of(strategy).wait()  # while worker 0 exports: who leaves early is taken for dead
+    return 0
+
+
+def _run(
+    arguments: argparse.Namespace,
+    crops: ExtractionConfig,
+    config: TrainConfig,
+    workers: WorkerConfig,
+    strategy: tf.distribute.Strategy,
+    console: Console,
+) -> None:
+    """Do what `main` was asked for, with the devices that it has set up."""
+    from tfdfd.training.team import team_of
+
+    team, terminal = team_of(strategy), console
+    if not team.is_chief:
+        console = Console(quiet=True)  # all of them would say the same
     if arguments.demo:
         make_demo(Path(DEMO["data"]), console)
     _check_files(arguments, config, crops)
@@ -126,16 +162,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         store = None
         training, validation, fingerprint = stream_sources(manifest, split, arguments, crops, config, strategy, console)
     else:
-        store = alone or prepare_store(
-            manifest,
-            arguments.store,
-            crops,
-            console,
-            workers=workers,
-            crop_margin=arguments.crop_margin,
-            retry_failed=arguments.retry_failed,
-            accept_mismatch=arguments.accept_mismatch,
-        )
+        if not team.is_chief:
+            terminal.print("waiting for worker 0, which sees to the face store and prints how far it is")
+        elif alone is None:
+            alone = prepare_store(
+                manifest,
+                arguments.store,
+                crops,
+                console,
+                workers=workers,
+                crop_margin=arguments.crop_margin,
+                retry_failed=arguments.retry_failed,
+                accept_mismatch=arguments.accept_mismatch,
+            )
+        store = same_store(team, arguments, alone)
         fingerprint = store.fingerprint
         training, validation = store_sources(store, split, arguments, config, strategy, console)
     crop_size = int(fingerprint.preprocessing["crop_size"])
@@ -156,6 +196,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         fingerprint=fingerprint.preprocessing,
         console=console,
     )
+    if not team.is_chief:
+        terminal.print(f"worker {team.index}: {result.ending}; worker 0 exports epoch {result.best_epoch}")
+        return
     exported = already_exported(run_folder, result, output)
     if exported is None:
         console.print(f"exporting epoch {result.best_epoch} to {output}")
@@ -167,7 +210,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.demo and store is not None:
         finish_demo(exported, split, store, manifest.root, console)
     _print_next(exported, arguments, manifest, console)
-    return 0
 
 
 def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: ExtractionConfig) -> None:

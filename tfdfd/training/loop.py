@@ -27,6 +27,7 @@ from tfdfd.training.sources import TrainingSource, ValidationSource
 from tfdfd.training.state import STATE_FILE, TrainState, load_state, save_state
 from tfdfd.training.step import average_over_replicas, make_score_step, make_train_step
 from tfdfd.training.strategy import uses_gpus
+from tfdfd.training.team import SaveClock, Team, team_of
 
 BEST_WEIGHTS_FILE = "best.weights.h5"
 
@@ -63,6 +64,8 @@ def train(
 ) -> TrainResult:
     """Train, or go on with the run that the folder holds.
 
+    With several workers all call it alike; worker 0 alone writes, and its clock and figures decide.
+
     Args:
         model_builder: makes the classifier; `build.classifier_builder`.
         config: the settings.
@@ -79,7 +82,7 @@ def train(
 
     Raises:
         TfdfdError: if the batch does not divide among the replicas, the run in the folder was begun otherwise, the
-            loss is not finite, or a file cannot be written.
+            loss is not finite, a file cannot be written, or workers have other settings, data or run folders.
     """
     try:
         config.per_replica_batch(strategy.num_replicas_in_sync)
@@ -102,19 +105,23 @@ def train(
         "training": training.identity,
         "validation": validation.identity,
     }
+    team = team_of(strategy)
+    team.require_same("settings or data", identity)
+    team.require_shared(run_folder)
     state = load_state(run_folder, identity, model, optimizer, strategy)
     if state is not None and (ending := _why_finished(state, config)):
         console.print(f"nothing to train in {run_folder}: {ending}", markup=False)
-        return _result(state, run_folder, ending)
+        return _result(state, run_folder, ending, team)
     if state is not None:
         console.print(f"going on in {run_folder} after {state.epoch} epochs and {state.step} steps", markup=False)
     else:
         state = TrainState(identity)
-    write_config(run_folder, config, identity, strategy)
+    if team.is_chief:
+        write_config(run_folder, config, identity, strategy)
 
     train_step = make_train_step(model, optimizer, strategy, config.batch_size)
     score_step = make_score_step(model, strategy)
-    callbacks = RunCallbacks(config, run_folder, optimizer)
+    callbacks = RunCallbacks(config, run_folder, optimizer, writes=team.is_chief)
     callbacks.begin(state)
 
     def save() -> None:
@@ -124,18 +131,21 @@ def train(
     while not (ending := _why_finished(state, config)):
         epoch, began = state.epoch + 1, time.monotonic()
         callbacks.begin_epoch(epoch)
-        _train_epoch(state, config, training, train_step, save, console)
+        _train_epoch(state, config, training, train_step, save, team, console)
         average_over_replicas(model, strategy)
         weighted_loss, weight, faces, right = state.totals
         figures = {"loss": weighted_loss / weight, "accuracy": right / faces}
         figures |= _validate(state, config, validation, score_step, score_clips, console)
+        # Another machine's last digit may differ, and with it what is best, or enough.
+        figures = dict(zip(figures, team.chiefs(np.array(list(figures.values()))).tolist(), strict=True))
         state.stopped_early = callbacks.end_epoch(epoch, figures)
         figures = {name: float(value) for name, value in figures.items()}
         state.history.append({"epoch": epoch, **figures, "seconds": time.monotonic() - began})
         is_best = state.best_value is None or figures[MONITOR] < state.best_value
         if is_best:
             # Weights before the state: a kill in between repeats the end of this epoch, and this file with it.
-            _save_best(model, run_folder)
+            if team.is_chief:
+                _save_best(model, run_folder)
             state.best_value, state.best_epoch = figures[MONITOR], epoch
         state.epoch, state.step, state.totals = epoch, 0, [0.0] * 4
         save()
@@ -143,7 +153,7 @@ def train(
 
     callbacks.end()
     console.print(f"{ending}; best: epoch {state.best_epoch}, validation clip log loss {state.best_value:.4f}")
-    return _result(state, run_folder, ending)
+    return _result(state, run_folder, ending, team)
 
 
 def _train_epoch(
@@ -152,6 +162,7 @@ def _train_epoch(
     training: TrainingSource,
     train_step: Any,
     save: Any,
+    team: Team,
     console: Console,
 ) -> None:
     num_steps = training.num_steps(state.epoch)
@@ -160,19 +171,20 @@ def _train_epoch(
     label = f"epoch {state.epoch + 1}/{config.epochs}"
     batches = training.iterator(state.epoch, state.step)
     totals = tf.constant(state.totals, tf.float64)
-    saved = time.monotonic()
+    clock = SaveClock(team, config.checkpoint_minutes)
     with EpochProgress(console, label, num_steps, state.step, config.batch_size) as progress:
         for step in range(state.step + 1, num_steps + 1):
             totals = totals + train_step(next(batches))
-            is_save_due = time.monotonic() - saved >= 60 * config.checkpoint_minutes and step < num_steps
+            is_save_due = step < num_steps and clock.is_due(step)
             if is_save_due or progress.is_due or step == num_steps:
                 # The one place that waits for the device.
                 state.step, state.totals = step, totals.numpy().tolist()
-                _check_loss(state, config)
                 progress.show(step, state.totals[0] / max(state.totals[1], 1e-9))
+                if is_save_due or step == num_steps or team.size == 1:  # of several workers all stop at one step
+                    _check_loss(state, config)
             if is_save_due:
                 save()
-                saved = time.monotonic()
+                clock.saved()
 
 
 def _validate(
@@ -232,9 +244,10 @@ def _save_best(model: keras.Model, run_folder: Path) -> None:
         os.replace(temporary, run_folder / BEST_WEIGHTS_FILE)
 
 
-def _result(state: TrainState, run_folder: Path, ending: str) -> TrainResult:
+def _result(state: TrainState, run_folder: Path, ending: str, team: Team) -> TrainResult:
     best_weights = run_folder / BEST_WEIGHTS_FILE
-    if state.best_value is None or not best_weights.is_file():
+    # Only worker 0 reads the file, which a network disk may show to the others late.
+    if state.best_value is None or (team.is_chief and not best_weights.is_file()):
         raise TfdfdError(f"{run_folder} holds {STATE_FILE} but no {BEST_WEIGHTS_FILE}: train in another run folder")
     return TrainResult(
         best_epoch=state.best_epoch,

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfdfd.data.atomic import explain_write_errors, write_atomically
 from tfdfd.training.config import TrainConfig
+from tfdfd.training.team import team_of
 
 CONFIG_FILE = "config.json"
 
@@ -26,12 +27,13 @@ def write_config(
         run_folder: gets the file.
         config: the settings.
         identity: what must not change between a run and its resume, JSON-able.
-        strategy: for the number of replicas.
+        strategy: for the number of replicas and workers.
     """
     content = {
         "config": asdict(config),
         **{name: value for name, value in identity.items() if name != "settings"},
         "replicas": strategy.num_replicas_in_sync,
+        "workers": team_of(strategy).size,
         "git_commit": _git_commit(),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }

@@ -120,8 +120,8 @@ class _Chief:
         index = said["index"]
         if said.get("addresses") != list(self._cluster.addresses) or not 0 < index < len(self._cluster.addresses):
             text = (
-                f"TF_CONFIG must name the same cluster on all machines, got {list(self._cluster.addresses)} on worker 0 "
-                f"and {said.get('addresses')} on worker {index}"
+                f"TF_CONFIG must name the same cluster on all machines, got {list(self._cluster.addresses)} on "
+                f"worker 0 and {said.get('addresses')} on worker {index}"
             )
             _tell(connection, {"error": text})
             connection.close()
