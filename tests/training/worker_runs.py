@@ -1,7 +1,7 @@
 """One worker of a training on several, in a process of its own, as its TF_CONFIG says; prints what a person sees.
 
 Usage: worker_runs.py KIND RUN_FOLDER [JSON of the settings]
-Without TF_CONFIG it is the same run on one replica.
+KIND is synchronized, per_replica or two_a_worker. Without TF_CONFIG it is the same run in one process.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from rich.console import Console
 
 from tests.training.toy_training import run_toy, toy_model
-from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import run_command
-from tfdfd.training import team
 from tfdfd.training.cluster import cluster_from_environment
 from tfdfd.training.strategy import make_cluster_strategy, make_strategy
 from tfdfd.training.team import explain_lost_workers, team_of
@@ -51,22 +48,15 @@ def main(arguments: Sequence[str] | None) -> int:
         settings.pop("replicas", None)
         strategy, line = make_cluster_strategy(cluster, None, None, wait_seconds=60, say=print)
     print(line, flush=True)
-    own = settings.pop("kill_worker", 0) == (0 if cluster is None else cluster.index)
+    is_killed = settings.pop("kill_worker", None) == (0 if cluster is None else cluster.index)
     kill_at = tuple(settings.pop("kill_at", (-1, -1)))
-    if kind == "unshared":
-        team.TOKEN_SECONDS = 0.5
-        run_folder = f"{run_folder}{team_of(strategy).index}"
-    if kind == "other_settings" and cluster is not None and cluster.index:
-        settings["learning_rate"] = 0.5
-    if kind == "raises" and cluster is not None and cluster.index:
-        raise TfdfdError("this worker has an error of its own")
-    synchronized = kind in ("synchronized", "two_a_worker")
+    synchronized = kind == "synchronized"
     with explain_lost_workers(team_of(strategy).size):
         result, output = run_toy(
             Path(run_folder),
             strategy=strategy,
             model_builder=toy_model(dropout=settings.pop("model_dropout", 0.0), synchronized=synchronized),
-            kill_at=kill_at if own else (-1, -1),
+            kill_at=kill_at if is_killed else (-1, -1),
             **settings,
         )
         print(output)
@@ -76,5 +66,4 @@ def main(arguments: Sequence[str] | None) -> int:
 
 
 if __name__ == "__main__":
-    console = Console()
     sys.exit(run_command(main, sys.argv[1:]))

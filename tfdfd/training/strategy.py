@@ -32,7 +32,7 @@ def make_strategy(gpus: int | None, logical_cpus: int | None) -> tuple[tf.distri
             set up its devices.
     """
     _check_numbers(gpus, logical_cpus)
-    # MirroredStrategy reads it too, and fails on one that is empty or names this machine alone.
+    # MirroredStrategy parses it too, and fails on an empty one.
     os.environ.pop(VARIABLE, None)
     if logical_cpus is not None:
         _make_logical_cpus(logical_cpus)
