@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class Team:
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and resolver is not None:
             self.index = int(resolver.task_id or 0)
             self.size = resolver.cluster_spec().num_tasks("worker")
-        self._gather = tf.function(lambda values: strategy.gather(values, axis=0))
+        # One a length: TensorFlow warns of a function that it traces again and again.
+        self._gathers: dict[int, Callable[[Any], tf.Tensor]] = {}
 
     @property
     def is_chief(self) -> bool:
@@ -73,7 +74,10 @@ class Team:
         def own(context: tf.distribute.ValueContext) -> tf.Tensor:
             return tf.constant(vectors[context.replica_id_in_sync_group - self.replica_offset], tf.float64)[None]
 
-        return self._gather(self._strategy.experimental_distribute_values_from_function(own)).numpy()
+        length = len(vectors[0])
+        if length not in self._gathers:
+            self._gathers[length] = tf.function(lambda values: self._strategy.gather(values, axis=0))
+        return self._gathers[length](self._strategy.experimental_distribute_values_from_function(own)).numpy()
 
     def everyones(self, values: np.ndarray) -> np.ndarray:
         """Return what each worker has given.
