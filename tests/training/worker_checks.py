@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None) -> int:
     said: dict[str, Any] = {"offset": team.replica_offset}
     said["everyones"] = team.everyones(np.array([team.index, 5.5])).tolist()
     said["chiefs"] = team.chiefs(np.array([float(team.index), np.nan])).tolist()
+    many = np.arange(40_000.0) + 0.5 * team.index
+    said["many"] = bool((team.everyones(many) == [many - 0.5 * team.index, many + 0.5 - 0.5 * team.index]).all())
     said["texts"] = team.everyones_text("ä" * (1 + 3 * team.index))
     said["same"] = error_of(team.require_same, "settings", {"batch_size": 8, "seed": 1})
     said["other"] = error_of(team.require_same, "settings", {"batch_size": 8, "seed": team.index})

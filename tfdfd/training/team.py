@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from tfdfd.training.cluster import WorkersLost
 
 TOKEN_FILE = "workers.txt"
 """In the run folder: what worker 0 wrote last, by which the others know that they see the same folder."""
+_WIDTHS = (64, 16384)
+"""Numbers that travel at once, of a few or of many: TensorFlow traces a function anew for each other length."""
 TOKEN_SECONDS = 30.0
 """How long a network disk may take to show it."""
 
@@ -46,8 +48,7 @@ class Team:
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and resolver is not None:
             self.index = int(resolver.task_id or 0)
             self.size = resolver.cluster_spec().num_tasks("worker")
-        # One a length: TensorFlow warns of a function that it traces again and again.
-        self._gathers: dict[int, Callable[[Any], tf.Tensor]] = {}
+        self._gather = tf.function(lambda values: strategy.gather(values, axis=0))
 
     @property
     def is_chief(self) -> bool:
@@ -71,13 +72,20 @@ class Team:
         if self.size == 1:
             return np.stack(vectors).astype(np.float64)
 
+        length = len(vectors[0])
+        width = _WIDTHS[length > _WIDTHS[0]]
+        padded = [np.pad(np.asarray(vector, np.float64), (0, -length % width)) for vector in vectors]
+        parts = [
+            self._gather_part([vector[start : start + width] for vector in padded])
+            for start in range(0, len(padded[0]), width)
+        ]
+        return np.concatenate(parts, axis=1)[:, :length]
+
+    def _gather_part(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         def own(context: tf.distribute.ValueContext) -> tf.Tensor:
             return tf.constant(vectors[context.replica_id_in_sync_group - self.replica_offset], tf.float64)[None]
 
-        length = len(vectors[0])
-        if length not in self._gathers:
-            self._gathers[length] = tf.function(lambda values: self._strategy.gather(values, axis=0))
-        return self._gathers[length](self._strategy.experimental_distribute_values_from_function(own)).numpy()
+        return self._gather(self._strategy.experimental_distribute_values_from_function(own)).numpy()
 
     def everyones(self, values: np.ndarray) -> np.ndarray:
         """Return what each worker has given.
@@ -99,7 +107,7 @@ class Team:
         """Return the text of each worker, in their order."""
         content = np.frombuffer(text.encode(), np.uint8)
         lengths = self.everyones(np.array([len(content)]))[:, 0].astype(int)
-        padded = np.zeros(lengths.max(), np.float64)
+        padded = np.zeros(max(1, lengths.max()), np.float64)
         padded[: len(content)] = content
         rows = self.everyones(padded).astype(np.uint8)
         return [row[:length].tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
