@@ -19,7 +19,7 @@ from tfdfd.training.roll_call import call_roll
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roll_call, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(roll_call, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(roll_call, "QUIET_SECONDS", 0.4)
 
 
 class Worker(threading.Thread):
@@ -51,7 +51,7 @@ def test_all_go_once_the_last_has_come_and_worker_0_says_for_whom_it_waited() ->
     addresses = free_addresses(3)
     facts = {"replicas of each": 2}
     first = [Worker(Cluster(addresses, index), facts) for index in (0, 2)]
-    time.sleep(0.5)
+    time.sleep(1)
     assert all(worker.is_alive() for worker in first)
     began = time.monotonic()
     last = Worker(Cluster(addresses, 1), facts)
@@ -68,7 +68,7 @@ def test_all_go_once_the_last_has_come_and_worker_0_says_for_whom_it_waited() ->
 def test_workers_that_come_before_worker_0_wait_for_it() -> None:
     addresses = free_addresses(2)
     other = Worker(Cluster(addresses, 1), {})
-    time.sleep(0.3)
+    time.sleep(0.8)
     assert other.is_alive()
     chief = Worker(Cluster(addresses, 0), {})
     assert chief.ended().error is None
@@ -136,7 +136,7 @@ def test_strangers_are_ignored_and_a_taken_port_is_waited_for() -> None:
     port = Cluster(addresses, 0).port
     with socket.create_server(("", port)):
         chief = Worker(Cluster(addresses, 0), {})
-        time.sleep(0.4)
+        time.sleep(0.8)
         assert chief.is_alive()
     time.sleep(0.2)
     with socket.create_connection(("127.0.0.1", port)) as stranger:
