@@ -80,14 +80,14 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
     """Run a command; an error meant for the person at the keyboard is printed without a traceback.
 
     Returns:
-        The exit status: 0, 1 for an error, 130 if interrupted.
+        The exit status: 0, 1 for an error, 75 where another worker of a training was lost, 130 if interrupted.
     """
     try:
         return main(argv)
     except TfdfdError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print("error:", style="bold red", end=" ")
         print(error, file=sys.stderr)
-        return 1
+        return error.exit_status
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         print(f"error: {named}{error.strerror or error}; what is done is kept", file=sys.stderr)
