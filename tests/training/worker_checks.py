@@ -19,7 +19,7 @@ from tests.strip_files import write_strips
 from tests.training.worker_runs import two_cpus_a_worker
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import run_command
-from tfdfd.data.rows import epoch_rows
+from tfdfd.data.sampling import epoch_rows
 from tfdfd.data.tf_datasets import TF_DATASETS
 from tfdfd.training import team as teams
 from tfdfd.training.cluster import cluster_from_environment
