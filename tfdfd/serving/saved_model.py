@@ -209,4 +209,4 @@ def _load_problem(folder: Path, error: Exception) -> str:
     said = str(error).partition("You may be trying to load on a different device")[0].strip()
     if isinstance(error, IndexError | tf.errors.OpError):
         return f"{folder}: its weights in variables/ are cut off or damaged; copy it anew ({said})"
-    return f"{folder} does not load as a SavedModel: {said}"
+    return f"{folder} does not load as a SavedModel, copy or export it anew: {said}"
