@@ -9,6 +9,7 @@ import pytest
 
 from tests.run_commands import environment
 from tfdfd.commands.console import WorkProgress, make_console, print_table, run_command
+from tfdfd.commands.main import GO_ON, SUBCOMMANDS
 from tfdfd.commands.outputs import CLOSED_PIPE
 
 PRINTING = """
@@ -75,6 +76,10 @@ def test_only_commands_that_go_on_say_so(goes_on, capsys):
     said = capsys.readouterr().err
     assert "a.bin: Input/output error" in said
     assert ("goes on from there" in said) == goes_on
+
+
+def test_what_goes_on_is_a_command():
+    assert set(GO_ON) < set(SUBCOMMANDS)
 
 
 def test_a_table_cuts_nothing(capsys, monkeypatch):
