@@ -63,7 +63,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
             free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
             raise TfdfdError(
                 f"no space left while writing to {folder} ({free / 2**20:.0f} MiB free): free some space and run the "
-                "same command again; what is done is kept"
+                "same command again"
             ) from error
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             there = _nearest(folder)
