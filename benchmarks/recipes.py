@@ -7,7 +7,7 @@ Each run trains Xception on the same 2,000 faces (1,000 originals and a fake of 
 as many steps as show each face once. Parts 33 and 34 choose its best epoch; parts 35 to 39, which nothing has seen,
 judge it. `plain` and `winning` are run with three seeds, plain with each ingredient alone with one. A run is
 `run_train.py` and `run_eval.py` as a person would call them. Kill it at any moment: the same command goes on. Finished
-runs stand in WORK/results.json.
+runs stand in --results with the scores of the judging clips, in the order of their names.
 
 The table has log loss and AUC of the judged clips, means over seeds, and the difference from plain with its 95 %
 interval: originals are drawn with their fakes, and the seeds of either side are drawn too.
@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "recipes.json"
 PAIRS, EPOCHS, INPUT_SIZE, BATCH, DRAWS = 1000, 8, 112, 32, 2000
 MARGIN = "-0.12"
 """The crops were cut at 0.88 of MTCNN's box side."""
@@ -80,7 +82,7 @@ def write_data(faces: Path, work: Path) -> None:
 
 
 def train_and_judge(name: str, flags: tuple[str, ...], arguments: argparse.Namespace) -> dict:
-    """Train one run, or go on with it, and return the scores of the judging clips by clip id."""
+    """Train one run, or go on with it, and return the scores of the judging clips in the order of their ids."""
     work, key = arguments.work, name.replace("/", "-").replace(" ", "-")
     common = ["--crop-margin", MARGIN]
     train = [
@@ -102,10 +104,21 @@ def train_and_judge(name: str, flags: tuple[str, ...], arguments: argparse.Names
         )
         if done.returncode:
             raise SystemExit(f"{name}: exit {done.returncode}\n{done.stdout[-3000:]}")
-    scores = pd.read_csv(work / "reports" / key / "scores.csv", dtype={"clip_id": str})
-    found = dict(zip(scores["clip_id"], scores["clip_score"].round(5).tolist(), strict=True))
+    table = pd.read_csv(work / "reports" / key / "scores.csv", dtype={"clip_id": str}).sort_values("clip_id")
     shutil.rmtree(work / "reports" / key)
-    return {"flags": list(flags), "seconds": round(time.monotonic() - began), "scores": found}
+    settings = tomllib.loads((work / "runs" / key / "config.toml").read_text())
+    settings["training"]["weights"] = "imagenet"  # wherever the file lies
+    return {
+        "flags": list(flags),
+        "settings": {name: settings[name] for name in ("training", "degradation")},
+        "seconds": round(time.monotonic() - began),
+        "scores": table["clip_score"].round(5).tolist(),
+    }
+
+
+def text_of(results: dict[str, dict]) -> str:
+    """Return JSON with a line a run, so that a new run is a new line."""
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(run)}" for name, run in results.items()) + "\n}\n"
 
 
 def show(results: dict[str, dict], faces: Path) -> None:
@@ -119,7 +132,7 @@ def show(results: dict[str, dict], faces: Path) -> None:
     losses: dict[str, list[np.ndarray]] = {}
     areas: dict[str, list[float]] = {}
     for run, result in results.items():
-        scores = np.array([result["scores"][clip] for clip in table["clip_id"]]).clip(1e-7, 1 - 1e-7)
+        scores = np.array(result["scores"]).clip(1e-7, 1 - 1e-7)
         losses.setdefault(run.split("/")[0], []).append(-np.log(np.where(is_fake, scores, 1 - scores)))
         areas.setdefault(run.split("/")[0], []).append(float(roc_auc_score(is_fake, scores)))
     print(f"{len(table)} judging clips, {is_fake.sum()} fake; {2 * PAIRS} faces, {EPOCHS} epochs, {INPUT_SIZE} px")
@@ -150,7 +163,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True, help="folder of ready-made crops with faces.csv")
     parser.add_argument("--weights", help="ImageNet weights of Xception without its top; default: downloaded")
-    parser.add_argument("--work", type=Path, required=True, help="gets stores, runs, models and results.json")
+    parser.add_argument("--work", type=Path, required=True, help="gets stores, runs and models")
+    parser.add_argument("--results", type=Path, default=RESULTS, help=f"finished runs (default: {RESULTS.name})")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of the table, e.g. plain winning AdamW")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of plain and winning")
     parser.add_argument("--show", action="store_true", help="print the table of what is done, run nothing")
@@ -158,7 +172,7 @@ def main() -> int:
     arguments.work = arguments.work.resolve()
     arguments.weights = Path(arguments.weights).resolve() if arguments.weights else "imagenet"
     arguments.work.mkdir(parents=True, exist_ok=True)
-    file = arguments.work / "results.json"
+    file = arguments.results
     results = json.loads(file.read_text()) if file.is_file() else {}
     if not arguments.show:
         write_data(arguments.faces, arguments.work)
@@ -167,7 +181,7 @@ def main() -> int:
             if name in results or not is_asked:
                 continue
             results[name] = train_and_judge(name, flags, arguments)
-            file.with_suffix(".new").write_text(json.dumps(results, indent=1))
+            file.with_suffix(".new").write_text(text_of(results))
             file.with_suffix(".new").replace(file)
             print(f"{name}: {results[name]['seconds']} s", flush=True)
     if not any(name.startswith("plain/") for name in results):

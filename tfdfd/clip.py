@@ -17,6 +17,9 @@ STATUSES = (OK, NO_FACE, FAILED)
 class TfdfdError(Exception):
     """An error whose message is for the person at the command line: what was wrong, where, what to do."""
 
+    exit_status = 1
+    """What the command ends with."""
+
 
 class ClipError(TfdfdError):
     """One clip cannot be used; the run goes on and the clip's status carries this reason."""

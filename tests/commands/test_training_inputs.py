@@ -114,3 +114,65 @@ def test_crops_that_a_store_does_not_hold_cannot_be_made_without_the_clips(store
     assert store_alone(arguments, ExtractionConfig(), make_console()).folder == store.folder
     with pytest.raises(TfdfdError, match=f"--{name.replace('_', '-')} {OTHER[name]}: the store .* was made with"):
         store_alone(arguments, ExtractionConfig(**{name: OTHER[name]}), make_console())
+
+
+def sources_of(store, clips, config, degradation=Degradation()):  # noqa: B008  frozen
+    return store_sources(
+        store,
+        Split(clips, "by hand"),
+        argparse.Namespace(input="tf.data"),
+        config,
+        degradation,
+        tf.distribute.get_strategy(),
+        store.folder / "run",
+        make_console(),
+    )
+
+
+def test_without_any_fake_real_faces_are_blended_to_train_on_and_to_validate_by(store):
+    real = CLIPS[CLIPS["label"] == 0]
+    training, validation = sources_of(store, real, TrainConfig(fakes="self_blended", batch_size=2))
+    assert training.num_steps(0) == NUM_PLACES  # each of a's faces and its blend, two a batch
+    assert validation.clip_labels.tolist() == [0, 1]
+    assert validation.clip_rows.tolist() == [0, 1]
+    twins = sorted((store.folder / "run" / "validation_blends").iterdir())
+    assert [path.name for path in twins] == ["c.0.jpg"]
+    written = twins[0].stat().st_mtime_ns
+    sources_of(store, real, TrainConfig(fakes="self_blended", batch_size=2))
+    assert twins[0].stat().st_mtime_ns == written, "the same command again makes nothing twice"
+
+
+def test_fakes_are_missed_where_none_are_made(store):
+    with pytest.raises(TfdfdError, match="the training side has faces of 1 real and 0 fake tracks"):
+        sources_of(store, CLIPS[CLIPS["label"] == 0], TrainConfig(batch_size=2))
+
+
+def test_pairs_without_originals_stop_before_any_work_and_say_what_to_write(store):
+    orphans = CLIPS.assign(original="")
+    with pytest.raises(TfdfdError, match="--balance weights or --balance undersample instead"):
+        sources_of(store, orphans, TrainConfig(balance="paired", batch_size=2))
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"sampling": "one"}, "--sampling one"),
+        ({"balance": "paired"}, "--balance paired"),
+        ({"fakes": "both"}, "--fakes both"),
+        ({"degradation": Degradation(jpeg=0.5)}, "degradation"),
+    ],
+)
+def test_what_a_stream_cannot_do_is_refused(tmp_path, flags, named):
+    manifest = Manifest(table=CLIPS.reindex(columns=COLUMNS, fill_value=""), layout="csv", root=tmp_path)
+    degradation = flags.pop("degradation", Degradation())
+    with pytest.raises(TfdfdError, match=f"--stream cannot honour {named}"):
+        stream_sources(
+            manifest,
+            Split(CLIPS, "by hand"),
+            make_parser().parse_args(["--stream"]),
+            ExtractionConfig(),
+            TrainConfig(**flags),
+            degradation,
+            tf.distribute.get_strategy(),
+            make_console(),
+        )

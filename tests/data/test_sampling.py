@@ -74,6 +74,14 @@ def test_one_takes_a_face_of_each_track_and_another_in_another_epoch(table):
     assert len(seen) > 0.9 * table.num_faces
 
 
+@pytest.mark.parametrize("choice", [{}, {"sampling": "one"}, {"balance": "undersample"}, {"fakes": "self_blended"}])
+def test_replicas_share_an_epoch_and_no_face_comes_twice(table, choice):
+    rows = rows_of(table, batch=8, **choice)
+    of_replicas = [face for shard in range(4) for face in faces(rows.shard(shard, 4, 8))]
+    assert sorted(of_replicas) == sorted(faces(rows))
+    assert len(set(of_replicas)) == len(of_replicas)
+
+
 def test_weights_give_real_and_fake_faces_half_each(table):
     rows = rows_of(table, balance="weights")
     totals = [rows.weights[rows.labels == label].sum() for label in (REAL, FAKE)]

@@ -30,6 +30,7 @@ from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.evaluation.comparison import ensembles
 from tfdfd.extraction import extraction_fingerprint
 from tfdfd.faces.mtcnn import MTCNN
+from tfdfd.models.face_classifier import build_face_classifier
 from tfdfd.models.resizing import SquareResizing, resizing_matrix
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.ensemble import write_ensemble
@@ -448,3 +449,30 @@ def test_a_network_that_gives_no_numbers_is_refused(pair, tmp_path):
     broken.layers[-1].set_weights([np.full((8, 1), np.nan), np.zeros(1)])
     model = export(tmp_path / "broken", broken)
     assert f"{model.folder} gave something that is no number" in refused([pair[0], model], tmp_path / "x")
+
+
+@pytest.mark.slow
+def test_an_xception_an_efficientnet_and_a_convnext_make_one_model(tmp_path):
+    """Networks of three families, each with another head and input size, on the same crops of 80 px."""
+    options = {
+        "xception": {"input_size": 72},
+        "efficientnet_b1": {"input_size": 48, "pooling": "max"},
+        "convnext_tiny": {"input_size": 32, "hidden_size": 8},
+    }
+    made = Fingerprint({"crop_size": 80}, {"num_places": 3, "source": "clips"})
+    models = [
+        export(
+            tmp_path / name,
+            build_face_classifier(backbone=name, crop_size=80, weights="none", seed=number, **given),
+            made=made,
+            input_size=given["input_size"],
+        )
+        for number, (name, given) in enumerate(options.items())
+    ]
+    ensemble = LoadedModel(write_ensemble(models, (2, 1, 1), "geometric", RULE, folder=tmp_path / "mixed"))
+    crops = np.random.default_rng(0).integers(0, 256, (2, 3, 80, 80, 3), dtype=np.uint8)
+    is_face = np.array([[True, True, True], [True, False, False]])
+    said = np.stack([model.explain(crops, is_face)[0] for model in models])
+    expected = np.where(is_face, mean_of(said, "geometric", (2, 1, 1), (RULE.temperature,) * 3), 0)
+    np.testing.assert_allclose(ensemble.explain(crops, is_face)[0], expected, atol=1e-5)
+    assert np.ptp(said[:, is_face], axis=0).min() > 1e-3, "the members differ"

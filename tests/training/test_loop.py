@@ -240,6 +240,9 @@ def test_one_batch_can_be_learned_by_heart(tmp_path: Path) -> None:
     "change",
     [
         {"balance": "none"},
+        {"balance": "undersample"},
+        {"balance": "paired"},
+        {"sampling": "one"},
         {"mirror": False},
         {"optimizer": "sgd"},
         {"batch_size": 6},

@@ -60,7 +60,7 @@ TOY_DATASETS = FaceDatasets("toy", _training, _evaluation, None)
 
 
 def toy_table(num_tracks: int = 14) -> FaceTable:
-    """Every third track is real; the second place of every fifth holds no face."""
+    """Every third track is real, the two behind it are its fakes; the second place of every fifth holds no face."""
     numbers = np.arange(num_tracks)
     is_face = np.ones((num_tracks, PLACES), bool)
     is_face[::5, 1] = False
@@ -71,6 +71,7 @@ def toy_table(num_tracks: int = 14) -> FaceTable:
         labels=labels,
         weights=np.ones(num_tracks, np.float32),
         clip_rows=numbers.astype(np.int32),
+        originals=np.where(labels > 0, numbers - numbers % 3, -1).astype(np.int32),
     )
 
 

@@ -98,7 +98,8 @@ def run_command(
         goes_on: whether the command, given again after an interruption, goes on where it was.
 
     Returns:
-        The exit status: 0, 1 for an error, 130 if interrupted, `outputs.CLOSED_PIPE` if its output is no longer read.
+        The exit status: 0, 1 for an error, 75 where another worker of a training was lost, 130 if interrupted,
+        `outputs.CLOSED_PIPE` if its output is no longer read.
     """
     with watched_outputs() as outputs:
         outputs.status = _run(main, argv, goes_on=goes_on)
@@ -111,7 +112,7 @@ def _run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None
     except TfdfdError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print("error:", style="bold red", end=" ")
         print(error, file=sys.stderr)
-        return 1
+        return error.exit_status
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         print(f"error: {named}{error.strerror or error}{f'; {GOES_ON}' if goes_on else ''}", file=sys.stderr)

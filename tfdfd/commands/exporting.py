@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfdfd.clip import TfdfdError
+from tfdfd.commands.console import import_tensorflow
 from tfdfd.data.atomic import write_atomically
 from tfdfd.data.manifest import Manifest
 from tfdfd.data.splits import Split, describe_split
@@ -39,6 +44,53 @@ def record_export(run_folder: Path, result: TrainResult, exported: Path) -> None
     """Write down which version holds the best epoch of a run."""
     content = {"best_epoch": result.best_epoch, "best_value": result.best_value, "model": str(exported.resolve())}
     write_atomically(run_folder / EXPORTED_FILE, json.dumps(content).encode())
+
+
+def export_best_outside_a_cluster(
+    result: TrainResult,
+    rule: ScoringRule,
+    fingerprint: Fingerprint,
+    split: Split,
+    config: TrainConfig,
+    output: Path,
+    manifest: Manifest,
+    *,
+    say: Callable[[str], None],
+) -> Path:
+    """Do as `export_best` in a process of its own.
+
+    Each call node of a SavedModel holds the session's settings, which in a worker's process name the cluster.
+
+    Raises:
+        TfdfdError: as `export_best`, or if the process dies.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            exporting = pool.submit(_export_quietly, result, rule, fingerprint, split, config, output, manifest)
+            exported, doubts = exporting.result()
+        except BrokenProcessPool as error:
+            raise TfdfdError(
+                "the process that exports the best epoch died, as for want of memory: the same command on all machines "
+                "tries the export again"
+            ) from error
+    for doubt in doubts:
+        say(doubt)
+    return exported
+
+
+def _export_quietly(
+    result: TrainResult,
+    rule: ScoringRule,
+    fingerprint: Fingerprint,
+    split: Split,
+    config: TrainConfig,
+    output: Path,
+    manifest: Manifest,
+) -> tuple[Path, list[str]]:
+    import_tensorflow()
+    doubts: list[str] = []
+    exported = export_best(result, rule, fingerprint, split, config, output, manifest, say=doubts.append)
+    return exported, doubts
 
 
 def export_best(

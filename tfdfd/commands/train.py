@@ -14,10 +14,11 @@ import h5py
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
+from tfdfd.commands.cluster_training import add_cluster_flags, check_cluster, same_store, wait_seconds
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.demo import finish_demo, make_demo
-from tfdfd.commands.exporting import already_exported, export_best, record_export
-from tfdfd.commands.extracting import worker_config
+from tfdfd.commands.exporting import already_exported, export_best, export_best_outside_a_cluster, record_export
+from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.flags import add_config_flags
 from tfdfd.commands.inputs import (
     DATA_VARIABLE,
@@ -33,10 +34,12 @@ from tfdfd.data.manifest import Manifest, load_manifest
 from tfdfd.data.splits import Split, describe_split, split_manifest
 from tfdfd.data.tables import records
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.training.cluster import cluster_from_environment
 from tfdfd.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    pass
+    import tensorflow as tf
+
 
 DEMO = {
     "data": "stores/demo-clips",
@@ -77,6 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="train straight from video, without a store: clips are decoded and faces found anew every epoch",
     )
     add_settings_flags(parser)
+    add_cluster_flags(parser)
     add_store_flags(parser)
     add_config_flags(parser, TrainConfig, title="training")
     add_config_flags(parser, Degradation, title="degradation of training faces, drawn anew every epoch")
@@ -99,17 +103,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = settings_from_flags(TrainConfig, arguments)
     degradation = settings_from_flags(Degradation, arguments)
     workers = worker_config(arguments)
+    cluster = cluster_from_environment(os.environ)
+    check_cluster(arguments, cluster)
 
     import_tensorflow()
     # Devices come first: TensorFlow wants them set up before it is used, and a wrong --gpus stops the run at once.
-    from tfdfd.training.strategy import make_strategy
+    from tfdfd.training.strategy import make_cluster_strategy, make_strategy
+    from tfdfd.training.team import explain_lost_workers, team_of
 
-    strategy, devices = make_strategy(arguments.gpus, arguments.logical_cpus)
+    if cluster is None:
+        strategy, devices = make_strategy(arguments.gpus, arguments.logical_cpus)
+    else:
+        strategy, devices = make_cluster_strategy(
+            cluster,
+            arguments.gpus,
+            arguments.logical_cpus,
+            wait_seconds=wait_seconds(arguments),
+            say=console.print,
+        )
     console.print(devices)
     try:
         config.per_replica_batch(strategy.num_replicas_in_sync)
     except ValueError as error:
         raise TfdfdError(str(error)) from error
+    with explain_lost_workers(team_of(strategy).size):
+        _run(arguments, crops, config, degradation, workers, strategy, console)
+        team_of(strategy).wait()  # while worker 0 exports: who leaves early is taken for dead
+    return 0
+
+
+def _run(
+    arguments: argparse.Namespace,
+    crops: ExtractionConfig,
+    config: TrainConfig,
+    degradation: Degradation,
+    workers: WorkerConfig,
+    strategy: tf.distribute.Strategy,
+    console: Console,
+) -> None:
+    """Do what `main` was asked for, with the devices that it has set up."""
+    from tfdfd.training.team import team_of
+
+    team, terminal = team_of(strategy), console
+    if not team.is_chief:
+        console = Console(quiet=True)  # all of them would say the same
     if arguments.demo:
         make_demo(Path(DEMO["data"]), console)
     _check_files(arguments, config, crops)
@@ -135,20 +172,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             manifest, split, arguments, crops, config, degradation, strategy, console
         )
     else:
-        store = alone or prepare_store(
-            manifest,
-            arguments.store,
-            crops,
-            console,
-            workers=workers,
-            crop_margin=arguments.crop_margin,
-            retry_failed=arguments.retry_failed,
-            accept_mismatch=arguments.accept_mismatch,
-        )
+        if not team.is_chief:
+            terminal.print("waiting for worker 0, which sees to the face store and prints how far it is")
+        elif alone is None:
+            alone = prepare_store(
+                manifest,
+                arguments.store,
+                crops,
+                console,
+                workers=workers,
+                crop_margin=arguments.crop_margin,
+                retry_failed=arguments.retry_failed,
+                accept_mismatch=arguments.accept_mismatch,
+            )
+        store = same_store(team, arguments, alone)
         fingerprint = store.fingerprint
+        if not team.is_chief:
+            team.wait()  # worker 0 is first to look for landmarks and to blend, and the others find what it wrote
         training, validation = store_sources(
             store, split, arguments, config, degradation, strategy, run_folder, console
         )
+        if team.is_chief:
+            team.wait()
     crop_size = int(fingerprint.preprocessing["crop_size"])
 
     from tfdfd.models.scoring import ScoringRule
@@ -168,10 +213,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         console=console,
         settings={"training": config, "degradation": degradation, "crops": crops},
     )
+    if not team.is_chief:
+        terminal.print(f"worker {team.index}: {result.ending}; worker 0 exports epoch {result.best_epoch}")
+        return
     exported = already_exported(run_folder, result, output)
     if exported is None:
         console.print(f"exporting epoch {result.best_epoch} to {output}")
-        exported = export_best(result, rule, fingerprint, split, config, output, manifest, say=console.print)
+        export = export_best if team.size == 1 else export_best_outside_a_cluster
+        exported = export(result, rule, fingerprint, split, config, output, manifest, say=console.print)
         record_export(run_folder, result, exported)
         console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold")
     else:
@@ -179,7 +228,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.demo and store is not None:
         finish_demo(exported, split, store, manifest.root, console)
     _print_next(exported, arguments, manifest, console)
-    return 0
 
 
 def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: ExtractionConfig) -> None:

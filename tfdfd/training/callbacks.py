@@ -42,23 +42,30 @@ class RunCallbacks:
         config: patience and the like.
         run_folder: gets history.csv and the TensorBoard logs.
         optimizer: whose learning rate the plateau reduces.
+        writes: whether this process writes the logs; of several workers one does.
     """
 
-    def __init__(self, config: TrainConfig, run_folder: Path, optimizer: keras.optimizers.Optimizer) -> None:
+    def __init__(
+        self, config: TrainConfig, run_folder: Path, optimizer: keras.optimizers.Optimizer, *, writes: bool = True
+    ) -> None:
         self._patience = config.patience
-        self._history_file = run_folder / HISTORY_FILE
+        self._writes, self._history_file = writes, run_folder / HISTORY_FILE
         self._target = CallbackTarget(optimizer)
         self._callbacks = [
             *_plateau(config),
             keras.callbacks.EarlyStopping(monitor=MONITOR, mode="min", patience=config.patience),
-            keras.callbacks.CSVLogger(str(self._history_file), append=True),
-            keras.callbacks.TensorBoard(str(run_folder / TENSORBOARD_FOLDER), write_graph=False),
         ]
+        if writes:
+            self._callbacks += [
+                keras.callbacks.CSVLogger(str(self._history_file), append=True),
+                keras.callbacks.TensorBoard(str(run_folder / TENSORBOARD_FOLDER), write_graph=False),
+            ]
         self._list = keras.callbacks.CallbackList(self._callbacks, model=self._target)
 
     def begin(self, state: TrainState) -> None:
         """Start, or go on from a state; rows of history.csv that the state does not know are dropped."""
-        _keep_lines(self._history_file, 1 + state.epoch if state.epoch else 0)
+        if self._writes:
+            _keep_lines(self._history_file, 1 + state.epoch if state.epoch else 0)
         self._list.on_train_begin()
         for callback in self._callbacks:
             for name, value in state.callbacks.get(type(callback).__name__, {}).items():

@@ -34,6 +34,7 @@ from tfdfd.training.sources import TrainingSource, ValidationSource
 from tfdfd.training.state import STATE_FILE, TrainState, load_state, save_state
 from tfdfd.training.step import average_over_replicas, make_score_step, make_train_step, step_seed
 from tfdfd.training.strategy import uses_gpus
+from tfdfd.training.team import SaveClock, Team, team_of
 from tfdfd.training.weight_average import WeightAverage
 
 BEST_WEIGHTS_FILE = "best.weights.h5"
@@ -73,6 +74,8 @@ def train(
 ) -> TrainResult:
     """Train, or go on with the run that the folder holds.
 
+    With several workers all call it alike; worker 0 alone writes, and its clock and figures decide.
+
     Args:
         model_builder: makes the classifier; `build.classifier_builder`.
         config: the settings.
@@ -90,7 +93,7 @@ def train(
 
     Raises:
         TfdfdError: if the batch does not divide among the replicas, the run in the folder was begun otherwise, the
-            loss is not finite, or a file cannot be written.
+            loss is not finite, a file cannot be written, or workers have other settings, data or run folders.
     """
     try:
         config.per_replica_batch(strategy.num_replicas_in_sync)
@@ -114,15 +117,19 @@ def train(
         "training": training.identity,
         "validation": validation.identity,
     }
+    team = team_of(strategy)
+    team.require_same("settings or data", identity)
+    team.require_shared(run_folder)
     state = load_state(run_folder, identity, model, optimizer, strategy, averaged)
     if state is not None and (ending := _why_finished(state, config)):
         console.print(f"nothing to train in {run_folder}: {ending}", markup=False)
-        return _result(state, run_folder, ending)
+        return _result(state, run_folder, ending, team)
     if state is not None:
         console.print(f"going on in {run_folder} after {state.epoch} epochs and {state.step} steps", markup=False)
     else:
         state = TrainState(identity)
-    write_config(run_folder, config, identity, strategy, settings or {"training": config})
+    if team.is_chief:
+        write_config(run_folder, config, identity, strategy, settings or {"training": config})
 
     make_step = partial(
         make_train_step,
@@ -141,7 +148,7 @@ def train(
     # With averages, those are what counts: they are validated, kept and exported.
     weights_that_count = average.in_place if average else nullcontext
     score_step = make_score_step(model, strategy)
-    callbacks = RunCallbacks(config, run_folder, optimizer)
+    callbacks = RunCallbacks(config, run_folder, optimizer, writes=team.is_chief)
     callbacks.begin(state)
     profile = StepProfile(config.profiled_steps, run_folder / TENSORBOARD_FOLDER)
 
@@ -153,20 +160,23 @@ def train(
         epoch, began = state.epoch + 1, time.monotonic()
         callbacks.begin_epoch(epoch)
         train_step = phases.step_of(state.epoch, state.step)
-        input_wait = _train_epoch(state, config, training, train_step, set_rate, profile, save, console)
+        input_wait = _train_epoch(state, config, training, train_step, set_rate, profile, save, team, console)
         average_over_replicas([*model.non_trainable_variables, *averaged], strategy)
         weighted_loss, weight, faces, right = state.totals
         figures = {"loss": weighted_loss / weight, "accuracy": right / faces, "input_wait": input_wait}
         with weights_that_count():
             figures |= _validate(state, config, validation, score_step, score_clips, console)
+        # Another machine's last digit may differ, and with it what is best, or enough.
+        figures = dict(zip(figures, team.chiefs(np.array(list(figures.values()))).tolist(), strict=True))
         state.stopped_early = callbacks.end_epoch(epoch, figures)
         figures = {name: float(value) for name, value in figures.items()}
         state.history.append({"epoch": epoch, **figures, "seconds": time.monotonic() - began})
         is_best = state.best_value is None or figures[MONITOR] < state.best_value
         if is_best:
             # Weights before the state: a kill in between repeats the end of this epoch, and this file with it.
-            with weights_that_count():
-                _save_best(model, run_folder)
+            if team.is_chief:
+                with weights_that_count():
+                    _save_best(model, run_folder)
             state.best_value, state.best_epoch = figures[MONITOR], epoch
         state.epoch, state.step, state.totals = epoch, 0, [0.0] * 4
         save()
@@ -175,7 +185,7 @@ def train(
     profile.close(console)
     callbacks.end()
     console.print(f"{ending}; best: epoch {state.best_epoch}, validation clip log loss {state.best_value:.4f}")
-    return _result(state, run_folder, ending)
+    return _result(state, run_folder, ending, team)
 
 
 def _train_epoch(
@@ -186,6 +196,7 @@ def _train_epoch(
     set_rate: Any,
     profile: StepProfile,
     save: Any,
+    team: Team,
     console: Console,
 ) -> float:
     """Train the rest of an epoch; returns the share of the time that went by in waiting for batches."""
@@ -195,24 +206,25 @@ def _train_epoch(
     label = f"epoch {state.epoch + 1}/{config.epochs}"
     batches = training.iterator(state.epoch, state.step)
     totals = tf.constant(state.totals, tf.float64)
-    saved = time.monotonic()
-    clock = InputClock()
+    input_clock, save_clock = InputClock(), SaveClock(team, config.checkpoint_minutes)
     with EpochProgress(console, label, num_steps, state.step, config.batch_size) as progress:
         for step in range(state.step + 1, num_steps + 1):
             if set_rate is not None:
                 set_rate(learning_rate_at(config, epoch=state.epoch, step=step - 1, num_steps=num_steps))
             with profile.step():
-                totals = totals + train_step(clock.next(batches), step_seed(config.seed, state.epoch, step - 1))
-            is_save_due = time.monotonic() - saved >= 60 * config.checkpoint_minutes and step < num_steps
+                batch = input_clock.next(batches)
+                totals = totals + train_step(batch, step_seed(config.seed, state.epoch, step - 1))
+            is_save_due = step < num_steps and save_clock.is_due(step)
             if is_save_due or progress.is_due or step == num_steps:
                 # The one place that waits for the device.
                 state.step, state.totals = step, totals.numpy().tolist()
-                _check_loss(state, config)
                 progress.show(step, state.totals[0] / max(state.totals[1], 1e-9))
+                if is_save_due or step == num_steps or team.size == 1:  # of several workers all stop at one step
+                    _check_loss(state, config)
             if is_save_due:
                 save()
-                saved = time.monotonic()
-    return clock.share()
+                save_clock.saved()
+    return input_clock.share()
 
 
 def _validate(
@@ -272,9 +284,10 @@ def _save_best(model: keras.Model, run_folder: Path) -> None:
         os.replace(temporary, run_folder / BEST_WEIGHTS_FILE)
 
 
-def _result(state: TrainState, run_folder: Path, ending: str) -> TrainResult:
+def _result(state: TrainState, run_folder: Path, ending: str, team: Team) -> TrainResult:
     best_weights = run_folder / BEST_WEIGHTS_FILE
-    if state.best_value is None or not best_weights.is_file():
+    # Only worker 0 reads the file, which a network disk may show to the others late.
+    if state.best_value is None or (team.is_chief and not best_weights.is_file()):
         raise TfdfdError(f"{run_folder} holds {STATE_FILE} but no {BEST_WEIGHTS_FILE}: train in another run folder")
     return TrainResult(
         best_epoch=state.best_epoch,

@@ -10,6 +10,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "training": {
             # Decoupled weight decay, arXiv:1711.05101; the cosine is that paper's too.
             "optimizer": "adamw",
+            "learning_rate": 2e-4,
             "schedule": "cosine",
             # The head begins with random weights: its first gradients must not tear the pretrained ones apart.
             "warmup_epochs": 1.0,
@@ -17,9 +18,21 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "patience": 10,
             # The winner of the DFDC trained towards 0.01 and 0.99; 0.05 gives 0.025 and 0.975.
             "label_smoothing": 0.05,
-            # Averages over about the last 1,000 steps, arXiv:1803.05407.
+            # Averages over the last 1,000 steps, arXiv:1803.05407; in the beginning over the last ninth of all.
             "ema_momentum": 0.999,
             "clip_norm": 1.0,
+            # What tells a fake from its original is what is left when person, place and light are the same.
+            "balance": "paired",
+        },
+        "degradation": {
+            # What the winners of the DFDC did to faces, arXiv:2006.07397.
+            "move": 0.5,
+            "colour": 0.3,
+            "downscale": 0.2,
+            "jpeg": 0.3,
+            "blur": 0.1,
+            "noise": 0.1,
+            "cutout": 0.3,
         },
     },
 }

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfdfd.data.atomic import explain_write_errors, write_atomically
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.settings_file import settings_text
+from tfdfd.training.team import team_of
 
 CONFIG_FILE = "config.json"
 SETTINGS_FILE = "config.toml"
@@ -34,13 +35,14 @@ def write_config(
         run_folder: gets the files.
         config: the settings of training.
         identity: what must not change between a run and its resume, JSON-able.
-        strategy: for the number of replicas.
+        strategy: for the number of replicas and workers.
         settings: table of config.toml -> settings dataclass.
     """
     content = {
         "config": asdict(config),
         **{name: value for name, value in identity.items() if name != "settings"},
         "replicas": strategy.num_replicas_in_sync,
+        "workers": team_of(strategy).size,
         "git_commit": _git_commit(),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }

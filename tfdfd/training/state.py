@@ -17,6 +17,8 @@ import tensorflow as tf
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors
 from tfdfd.data.fingerprint import preprocessing_differences
+from tfdfd.training.replica_copies import replica_copies
+from tfdfd.training.team import team_of
 
 STATE_FILE = "state.npz"
 FORMAT = 1
@@ -56,22 +58,23 @@ def save_state(
 ) -> None:
     """Write the state, and the variables of network (random states too), optimizer and average, whole or not at all.
 
-    Where the replicas' copies of a variable differ (BatchNorm statistics per replica), all copies are written.
+    Where the replicas' copies of a variable differ (BatchNorm statistics per replica), all copies are written. All
+    workers must call it together; worker 0 writes.
 
     Raises:
         TfdfdError: if a variable is not finite, which would make the file useless, or it cannot be written.
     """
-    arrays: dict[str, np.ndarray] = {}
-    for key, variable in _variables(model, optimizer, average):
-        copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
-        differ = any(not np.array_equal(copies[0], copy) for copy in copies[1:])
-        arrays[key] = np.stack(copies) if differ else copies[0][None]
-        if np.issubdtype(copies[0].dtype, np.floating) and not np.isfinite(arrays[key]).all():
+    variables = dict(_variables(model, optimizer, average))
+    arrays = dict(zip(variables, replica_copies(strategy, list(variables.values())), strict=True))
+    for key, variable in variables.items():
+        if np.issubdtype(arrays[key].dtype, np.floating) and not np.isfinite(arrays[key]).all():
             raise TfdfdError(
                 f"{variable.path} is not finite after epoch {state.epoch}, step {state.step}: training has diverged. "
                 "Lower --learning-rate and start again in a new run folder; the last good state stays in "
                 f"{run_folder / STATE_FILE}"
             )
+    if not team_of(strategy).is_chief:
+        return
     content = json.dumps({"format": FORMAT, "state": asdict(state)})
     arrays["state"] = np.frombuffer(content.encode(), np.uint8)
     temporary = run_folder / (STATE_FILE + TEMPORARY)
@@ -145,8 +148,9 @@ def _assign(
     for key, variable in variables.items():
         copies = strategy.experimental_local_results(variable.value)
         array = arrays[key]
-        if len(array) == len(copies):
-            for copy, value in zip(copies, array, strict=True):
+        if len(array) == strategy.num_replicas_in_sync:
+            first = team_of(strategy).replica_offset
+            for copy, value in zip(copies, array[first : first + len(copies)], strict=True):
                 copy.assign(value)
         else:
             variable.assign(array[0] if len(array) == 1 else array.mean(axis=0))

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdfd.training.gradients import agree_on_overflow, clip_global_batch
+from tfdfd.training.replica_copies import replica_copies
 from tfdfd.training.weight_average import WeightAverage
 
 TOTALS = ("weighted loss", "weight", "faces", "right")
@@ -126,13 +127,14 @@ def make_score_step(
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         logits = model(tf.reshape(crops, tf.concat([[-1], tf.shape(crops)[2:]], 0)), training=False)
         probabilities = tf.sigmoid(tf.reshape(logits, tf.shape(is_face)))
-        return probabilities, tf.cast(is_face, tf.int32), strip_rows
+        # Collectives know neither bool nor, on GPUs, int32.
+        return probabilities, tf.cast(is_face, tf.int64), tf.cast(strip_rows, tf.int64)
 
     @tf.function
     def score_step(batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         probabilities, is_face, strip_rows = strategy.run(replica_step, args=batch)
         gathered = [strategy.gather(value, axis=0) for value in (probabilities, is_face, strip_rows)]
-        return gathered[0], tf.cast(gathered[1], tf.bool), gathered[2]
+        return gathered[0], tf.cast(gathered[1], tf.bool), tf.cast(gathered[2], tf.int32)
 
     return score_step
 
@@ -141,13 +143,13 @@ def average_over_replicas(variables: Iterable[keras.Variable], strategy: tf.dist
     """Give all replicas the mean of BatchNorm's moving statistics, which each has gathered from its own faces.
 
     Else the score of a face depends on the replica that computes it, and a checkpoint holds the first one's alone.
+    All workers must call it together.
 
     Args:
         variables: those that no optimizer keeps alike, and averages of any; changed in place.
         strategy: whose replicas hold the copies.
     """
-    for variable in variables:
-        copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
-        is_statistic = np.issubdtype(copies[0].dtype, np.floating)
-        if is_statistic and any(not np.array_equal(copies[0], copy) for copy in copies[1:]):
+    variables = list(variables)
+    for variable, copies in zip(variables, replica_copies(strategy, variables), strict=True):
+        if np.issubdtype(copies.dtype, np.floating) and len(copies) > 1:
             variable.assign(np.mean(copies, axis=0))
