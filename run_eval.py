@@ -6,4 +6,4 @@ from tfdfd.commands.console import run_command
 from tfdfd.commands.evaluate import main
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(main, goes_on=True))

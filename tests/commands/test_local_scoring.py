@@ -1,5 +1,6 @@
 """Scoring put together from a real export, the real detector and rendered clips."""
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 from tests.painted_faces import redness_model
 from tfdfd.clip import Clip, TfdfdError
 from tfdfd.commands.console import make_console
+from tfdfd.commands.inputs import newest_model
 from tfdfd.commands.local_scoring import begin_scoring, check_model, make_local_scorer
 from tfdfd.data.demo import render_demo
 from tfdfd.data.frame_source import PyAvFrameSource
@@ -84,3 +86,14 @@ def test_an_asset_that_contradicts_the_graph_is_found_out(model, tmp_path):
     (tmp_path / "1" / "assets.extra" / "fingerprint.json").write_text(fingerprint(margin=0.7).to_json())
     with pytest.raises(TfdfdError, match="otherwise than the model itself"):
         make_local_scorer(tmp_path, make_console())
+
+
+def test_which_model_is_taken_where_none_is_named_is_said_on_stderr(tmp_path, capsys):
+    for number, name in enumerate(("new/1", "old/3")):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "saved_model.pb").touch()
+        os.utime(tmp_path / name / "saved_model.pb", (1000 - number, 1000 - number))
+    assert newest_model(tmp_path) == tmp_path / "new" / "1"
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"taking {tmp_path / 'new' / '1'}, written last of 2 in {tmp_path}/" in err

@@ -86,7 +86,7 @@ def test_without_a_server_no_flag_of_one_is_taken():
 
 
 def test_a_fingerprint_that_is_not_there_stops_before_the_server_is_asked(tmp_path):
-    with pytest.raises(TfdfdError, match="no fingerprint at"):
+    with pytest.raises(TfdfdError, match="no such file"):
         make_client(parsed(*SERVER, "--expect-fingerprint", tmp_path / "none.json"), Console())
     (tmp_path / "other.json").write_text(json.dumps({"margin": 0.3}))
     with pytest.raises(TfdfdError, match="is not a fingerprint"):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -9,13 +10,13 @@ import pytest
 from tests.reports.scored_clip_samples import clip, track
 from tests.run_commands import run
 from tests.video_files import write_video
-from tfdfd.commands import local_scoring
+from tfdfd.commands import local_scoring, score
 from tfdfd.commands.console import run_command
 from tfdfd.commands.score import main
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.scored_clip import FAILED, PARTIAL, ScoredClip
 
-SCORER = SimpleNamespace(model=SimpleNamespace(rule=ScoringRule(), folder="saved_models/fake/1"))
+SCORER = SimpleNamespace(model=SimpleNamespace(rule=ScoringRule(), folder="saved_models/fake/1", name="fake/1"))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_folder_is_a_table_with_every_clip(folder, asked, capfd):
     rows = [line.split("│")[1:-1] for line in out.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
         ["clips/a.mp4", "0.7000", "fake", "ok", "0.0", ""],
-        ["clips/broken.mp4", "-", "no evidence", "failed", "0.0", "the file is empty"],
+        ["clips/broken.mp4", "-", "not scored", "failed", "0.0", "the file is empty"],
         ["clips/inner/a.mp4", "0.7000", "fake", "ok", "0.0", ""],
     ]
     assert "saved_models/fake/1" in out
@@ -92,6 +93,8 @@ def test_json_is_one_line_a_clip_and_nothing_else_on_stdout(folder, asked, capfd
         "took_seconds": 0,
         "warnings": [],
         "windows": [],
+        "model": "fake/1",
+        "threshold": 0.5,
     }
     assert "scoring" in err
 
@@ -150,9 +153,15 @@ def test_one_clip_is_drawn_into_files_and_several_into_folders(folder, asked, ca
         (["clips/a.mp4", "--plot", "one.jpg"], "--plot writes a .png file"),
         (["clips/a.mp4", "--annotate", "clips/a.mp4"], "would write over"),
         (["clips", "--annotate", "clips"], "would write over"),
-        (["clips/a.mp4", "--plot", "clips/broken.mp4/x.png"], "cannot write to"),
-        (["clips/a.mp4", "--time-limit", "0"], "--time-limit must be above 0"),
-        (["clips/a.mp4", "--time-limit", "nan"], "--time-limit must be above 0"),
+        (["clips/a.mp4", "--plot", "clips/broken.mp4/x.png"], "cannot write to clips/broken.mp4: it is a file"),
+        (["clips/a.mp4", "--plot", "clips/broken.mp4/a/"], "cannot write to clips/broken.mp4/a: /"),
+        *(
+            (
+                ["clips/a.mp4", "--time-limit", limit],
+                f"--time-limit must be a finite number of seconds above 0, got {limit}",
+            )
+            for limit in ("0", "nan", "inf")
+        ),
         (["clips/a.mp4", "--server", "h:1", "--server-model", "m", "--model", "x"], "--model is on this machine"),
         (["clips/a.mp4", "--server", "h:1", "--server-model", "m", "--time-limit", "8"], "--time-limit needs"),
         (["clips/a.mp4", "--server-model", "m"], "--server"),
@@ -162,6 +171,64 @@ def test_what_cannot_be_is_refused_before_any_work(options, message, folder, ask
     _, err = said(capfd, *options, status=1)
     assert message in err
     assert asked == {}
+
+
+def test_what_is_scored_before_an_interruption_is_printed(folder, asked, capfd, monkeypatch):
+    def score_all(paths):
+        yield clip([(0, 0.8, [track([0.2], [0.6])])], path=str(paths[0]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_scoring, "begin_scoring", lambda paths, *_, **__: (SCORER, score_all(paths)))
+    out, err = said(capfd, "clips", status=130)
+    assert "clips/a.mp4" in out
+    assert "1 of 3 clips are done, the others are not scored" in err
+    assert "goes on from there" not in err
+
+
+def test_the_number_of_failed_clips_is_the_last_line_on_stderr(folder, asked, capfd):
+    for options in ([], ["--json"]):
+        _, err = said(capfd, "clips", *options)
+        assert err.splitlines()[-1] == "1 of 3 clips failed"
+
+
+def test_a_path_of_any_length_stands_whole_on_its_line_of_a_file(folder, asked, capfd):
+    path = "/".join(["clips", *["x" * 200] * 3, "a.mp4"])
+    (folder / path).parent.mkdir(parents=True)
+    shutil.copy(folder / "clips/a.mp4", folder / path)
+    out, _ = said(capfd, path)
+    (row,) = (line for line in out.splitlines() if path in line)
+    assert "0.7000" in row
+
+
+def test_a_run_that_fails_leaves_no_empty_folders(folder, capfd):
+    said(capfd, "clips", "--plot", "plots/", "--annotate", "videos", "--model", "gone", status=1)
+    assert not (folder / "plots").exists()
+    assert not (folder / "videos").exists()
+
+
+def test_the_rule_of_a_server_is_fetched_without_the_notices_of_tensorflow(folder, capfd, monkeypatch):
+    steps = []
+
+    class Model:
+        target, name, threshold = "the model", "m/3", 0.5
+
+        @property
+        def rule(self):
+            steps.append("rule")
+            return ScoringRule()
+
+    class Client:
+        model, warning = Model(), ""
+
+        def score_all(self, paths):
+            assert steps == []
+            yield clip([(0, 0.8, [track([0.2], [0.6], box=(40, 30, 80, 80))])], path=str(paths[0]))
+
+    monkeypatch.setattr(score, "make_client", lambda *_: nullcontext(Client()))
+    monkeypatch.setattr(score, "import_tensorflow", lambda: steps.append("TensorFlow"))
+    out, _ = said(capfd, "clips/a.mp4", "--plot", "a.png", "--server", "h:1", "--server-model", "m", "--json")
+    assert steps[:2] == ["TensorFlow", "rule"]
+    assert json.loads(out)["model"] == "m/3"
 
 
 def test_help_loads_no_tensorflow(tmp_path):

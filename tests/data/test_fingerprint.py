@@ -34,6 +34,12 @@ def test_a_fingerprint_survives_its_file(tmp_path):
     assert Fingerprint.from_file(path) == MODEL
 
 
+def test_a_file_that_is_not_there_is_only_said_not_to_be(tmp_path):
+    with pytest.raises(TfdfdError, match=r"gone\.json: no such file") as raised:
+        Fingerprint.from_file(tmp_path / "gone.json")
+    assert "not made by" not in str(raised.value)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"preprocessing": {}}'])
 def test_a_file_that_is_no_fingerprint_is_named(tmp_path, content):
     path = tmp_path / "fingerprint.json"

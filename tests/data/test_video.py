@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -226,7 +227,9 @@ def audio_only(path: Path) -> None:
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file"),
-    "folder": (lambda path: path.mkdir(), "not a file"),
+    "folder": (lambda path: path.mkdir(), "not a file but a folder"),
+    "pipe": (lambda path: os.mkfifo(path), "not a file but a pipe"),
+    "lost link": (lambda path: path.symlink_to("gone.mp4"), "a link that leads nowhere"),
     "empty": (lambda path: path.write_bytes(b""), r"empty \(0 bytes\)"),
     "text": (lambda path: path.write_text("hello world\n" * 50), "not a readable video.*hello world"),
     "index cut off": (lambda path: cut_in_half(path, faststart=False), "without a usable index"),

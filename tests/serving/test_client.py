@@ -110,7 +110,7 @@ def test_with_faces_found_here_it_gives_the_scores_of_the_python_path(
         np.testing.assert_allclose(track.seconds, extracted[1].frames.frame_indices / 10, atol=1e-6)
         assert abs(track.score - float(track.face_probabilities[track.is_face].mean())) < 1e-5
     assert scored[2].reason == f"no face found in {model.extraction.places} frames of 240 x 150"
-    assert "broken.mp4" in scored[3].reason
+    assert scored[3].reason.startswith("not a readable video")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -1,5 +1,7 @@
 """Export, reload, compare: the SavedModel gives the scores of the network it came from."""
 
+import shutil
+
 import keras
 import numpy as np
 import pandas as pd
@@ -108,6 +110,47 @@ def test_each_export_is_a_new_version_and_leaves_nothing_else(classifier, tmp_pa
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(TfdfdError, match="holds no SavedModel"):
         LoadedModel(tmp_path)
+
+
+def test_a_newest_version_without_a_model_is_named_and_an_older_one_not_taken(tmp_path):
+    model = tmp_path / "models" / "x"
+    (model / "1").mkdir(parents=True)
+    (model / "1" / "saved_model.pb").touch()
+    (model / "2").mkdir()
+    with pytest.raises(TfdfdError, match=r"x/2, the newest version, holds no SavedModel .*older version: .*x/1$"):
+        newest_version(model)
+    (model / "3").symlink_to(tmp_path / "away")
+    with pytest.raises(TfdfdError, match=r"x/3, the newest version, is a link that leads nowhere.*x/1$"):
+        newest_version(model)
+    with pytest.raises(TfdfdError, match=r"x/3 is a link that leads nowhere \(to .*away\)"):
+        newest_version(model / "3")
+    with pytest.raises(TfdfdError, match=r"x has no version 9: it has 1, 2$"):
+        newest_version(model / "9")
+    with pytest.raises(TfdfdError, match=r"models/y: no such folder: .*models/ holds the models x$"):
+        newest_version(tmp_path / "models" / "y")
+    assert newest_version(model / "1") == model / "1"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda variables: shutil.rmtree(variables), "holds no weights"),
+        (lambda variables: (variables / "variables.index").unlink(), "holds no weights"),
+        (lambda variables: cut_off(next(variables.glob("variables.data*"))), "cut off or damaged; copy it anew"),
+        (lambda variables: cut_off(variables / "variables.index"), "cut off or damaged; copy it anew"),
+    ],
+)
+def test_a_model_that_was_copied_in_part_is_said_to_be(model, tmp_path, damage, message):
+    shutil.copytree(model.folder, tmp_path / "1")
+    damage(tmp_path / "1" / "variables")
+    with pytest.raises(TfdfdError, match=message) as raised:
+        LoadedModel(tmp_path)
+    assert str(tmp_path / "1") in str(raised.value)
+    assert "experimental_io_device" not in str(raised.value)
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def test_a_model_of_someone_else_is_refused(tmp_path):

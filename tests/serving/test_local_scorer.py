@@ -17,6 +17,7 @@ from tfdfd.models.scoring import ScoringRule
 from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL
 from tfdfd.serving import clip_parts
 from tfdfd.serving.local_scorer import LocalScorer
+from tfdfd.serving.time_limit import Pace
 
 CONFIG = ExtractionConfig(places=5, crop_size=16, margin=0.0)
 RULE = ScoringRule(threshold=0.3)
@@ -175,6 +176,7 @@ def test_clips_without_a_face_or_a_picture_say_so_and_do_not_stop_the_others(sho
     text, gone, found = scorer().score_all(paths)
     assert (text.status, gone.status, found.status) == (FAILED, FAILED, OK)
     assert "not a readable video" in text.reason
+    assert text.path not in text.reason  # it stands beside it
     assert "no such file" in gone.reason
     empty = scorer(detector=TwoPeople(num_faces=0)).score(short)
     assert (empty.status, empty.clip_score, empty.is_fake) == (NO_FACE, None, None)
@@ -308,3 +310,11 @@ class TestTimeLimit:
     def test_a_limit_of_no_time_is_refused(self, limit):
         with pytest.raises(ValueError, match="time_limit_seconds"):
             scorer(time_limit_seconds=limit)
+
+
+def test_any_time_has_room_for_a_number_of_frames():
+    pace = Pace()
+    pace.saw_frames(1000, 1.0)
+    assert pace.frames_in(2.5, 1000) == 2
+    assert pace.frames_in(1e308, 1) >= 10**6
+    assert pace.frames_in(0.0, 1000) == 0

@@ -117,4 +117,4 @@ def command_environment(folder, **more):
 def main():
     extracting.make_parts = make_parts
     extracting.visible_gpus = lambda: tuple(filter(None, os.environ.get("FAULTS_GPUS", "").split(",")))
-    sys.exit(run_command(prepare.main, sys.argv[1:]))
+    sys.exit(run_command(prepare.main, sys.argv[1:], goes_on=True))

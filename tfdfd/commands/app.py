@@ -32,7 +32,9 @@ _NO_CALLS_HOME = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd app` until it is interrupted."""
     parser = argparse.ArgumentParser(prog="tfdfd app", description=__doc__)
-    parser.add_argument("--model", metavar="DIR", help="saved_models/NAME or one of its versions (default: the newest)")
+    parser.add_argument(
+        "--model", metavar="DIR", help="saved_models/NAME or one of its versions (default: that written last)"
+    )
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help="0 for any free one (default: %(default)s)")
     parser.add_argument(
         "--host",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfdfd.clip import ClipError, TfdfdError
-from tfdfd.data.atomic import explain_write_errors, write_atomically
+from tfdfd.data.atomic import explain_write_errors, require_writable_folder, write_atomically
 from tfdfd.scored_clip import ScoredClip
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class PictureWriter:
             plot: the same of `--plot`.
 
         Raises:
-            TfdfdError: if that is a file for several clips, one of another kind, one of the clips, or has no folder.
+            TfdfdError: if that is a file for several clips, one of another kind, one of the clips, or in a folder that
+                cannot be written.
         """
         if annotate is not None:
             from tfdfd.data.transcoding import require_h264_encoder
@@ -67,6 +68,7 @@ class PictureWriter:
         if file := self.annotated.get(clip.path):
             from tfdfd.reports.annotated_clip import write_annotated_clip
 
+            _make_folder(file.parent)
             try:
                 said = write_annotated_clip(clip, file, rule=get_rule())
                 notes.append("; ".join([f"wrote {file}", *said]))
@@ -75,6 +77,7 @@ class PictureWriter:
         if file := self.plotted.get(clip.path):
             from tfdfd.reports.score_timeline import timeline_png
 
+            _make_folder(file.parent)
             with explain_write_errors(file.parent):
                 write_atomically(file, timeline_png(clip, threshold=get_rule().threshold))
             notes.append(f"wrote {file}")
@@ -101,6 +104,11 @@ def _files(flag: str, given: str | None, paths: Sequence[Path], suffix: str) -> 
     if same := {file.resolve() for file in files.values()} & {path.resolve() for path in paths}:
         raise TfdfdError(f"{flag} would write over {min(same)}, which is to be scored: name another place")
     for folder in {file.parent for file in files.values()}:
-        with explain_write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        require_writable_folder(folder)
     return files
+
+
+def _make_folder(folder: Path) -> None:
+    # Not before something is written: a run that fails leaves no empty folders.
+    with explain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)

@@ -23,17 +23,25 @@ from rich.table import Table
 from rich.text import Text
 
 from tfdfd.clip import TfdfdError
+from tfdfd.commands.outputs import watched_outputs
 
 _LINE_SECONDS = 30.0
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console for the terminal; in a log file or a pipe lines are not folded at 80 columns.
+    """Return a console for the terminal; in a log file or a pipe lines are not folded.
 
     It reads no markup: file names hold [brackets].
     """
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False)
+    is_terminal = stream.isatty()
+    return Console(
+        file=stream,
+        width=None if is_terminal else 160,
+        soft_wrap=not is_terminal,
+        highlight=False,
+        markup=False,
+    )
 
 
 _STARTUP_NOTICES = (
@@ -76,12 +84,29 @@ def import_tensorflow() -> None:
                     print(line, file=sys.stderr)
 
 
-def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
+GOES_ON = "what is done is kept, the same command goes on from there"
+
+
+def run_command(
+    main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None, *, goes_on: bool = False
+) -> int:
     """Run a command; an error meant for the person at the keyboard is printed without a traceback.
 
+    Args:
+        main: the command.
+        argv: its command line; None for that of the process.
+        goes_on: whether the command, given again after an interruption, goes on where it was.
+
     Returns:
-        The exit status: 0, 1 for an error, 75 where another worker of a training was lost, 130 if interrupted.
+        The exit status: 0, 1 for an error, 75 where another worker of a training was lost, 130 if interrupted,
+        `outputs.CLOSED_PIPE` if its output is no longer read.
     """
+    with watched_outputs() as outputs:
+        outputs.status = _run(main, argv, goes_on=goes_on)
+    return outputs.status
+
+
+def _run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None, *, goes_on: bool) -> int:
     try:
         return main(argv)
     except TfdfdError as error:
@@ -90,10 +115,10 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
         return error.exit_status
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        print(f"error: {named}{error.strerror or error}; what is done is kept", file=sys.stderr)
+        print(f"error: {named}{error.strerror or error}{f'; {GOES_ON}' if goes_on else ''}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: what is done is kept, the same command goes on from there", file=sys.stderr)
+        print(f"\ninterrupted{f': {GOES_ON}' if goes_on else ''}", file=sys.stderr)
         return 130
 
 
@@ -157,21 +182,29 @@ class WorkProgress:
         self._line = time.monotonic()
         seconds = self._line - self._began
         rate = self._done / max(seconds, 1e-6)
-        left = (self._total - self._done) / max(rate, 1e-6) / 60 if self._done else float("nan")
-        self._console.print(
-            f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {seconds / 60:.1f} min, "
-            f"{left:.1f} min left"
-        )
+        line = f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {seconds / 60:.1f} min"
+        if self._done:
+            line += f", {(self._total - self._done) / max(rate, 1e-6) / 60:.1f} min left"
+        self._console.print(line)
+
+
+_WIDEST = 100_000
+"""Columns of a file: as many as a row may need."""
 
 
 def print_table(console: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows as a table; numbers to the right."""
+    """Print rows as a table; numbers to the right.
+
+    Nothing is cut: on a terminal long cells are folded, in a file or a pipe each row is one line.
+    """
     console.print(title, style="italic")  # a table's own title is folded to the table's width
     table = Table()
     for column, name in enumerate(header):
         numeric = all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         # As Text: file names hold [brackets], which are no markup.
         table.add_row(*(Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell)) for cell in row))
+    if not console.is_terminal:
+        console = Console(file=console.file, width=_WIDEST, highlight=False, markup=False)
     console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,7 +48,7 @@ def data_folder(given: str | None) -> Path:
 
 
 def newest_model(root: Path) -> Path:
-    """Return the newest version under `saved_models/`.
+    """Return the version under `saved_models/` that was written last, and say on stderr which one that is.
 
     Raises:
         TfdfdError: if there is none.
@@ -55,7 +56,9 @@ def newest_model(root: Path) -> Path:
     found = [path.parent for path in root.glob("*/*/saved_model.pb") if path.parent.name.isdigit()]
     if not found:
         raise TfdfdError(f"{root}/ holds no model: train one with run_train.py, or give --model")
-    return max(found, key=lambda path: path.stat().st_mtime)
+    newest = max(found, key=lambda path: path.stat().st_mtime)
+    print(f"no --model is given: taking {newest}, written last of {len(found)} in {root}/", file=sys.stderr)
+    return newest
 
 
 @cache

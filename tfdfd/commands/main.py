@@ -18,6 +18,8 @@ SUBCOMMANDS = {
     "app": ("tfdfd.commands.app", "a page on this machine: drop a clip, see its verdict, faces and heat maps"),
     "doctor": ("tfdfd.commands.doctor", "what this machine can do, and how to mend what is missing"),
 }
+GO_ON = ("prepare", "train", "eval")
+"""Those that, given again after an interruption, go on where they were."""
 
 
 def usage() -> str:
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run(rest: Sequence[str] | None) -> int:
         return importlib.import_module(SUBCOMMANDS[name][0]).main(rest)
 
-    return run_command(run, rest)
+    return run_command(run, rest, goes_on=name in GO_ON)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,44 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
-from tfdfd.commands.console import WorkProgress, make_console, print_table
+from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
 from tfdfd.commands.remote_scoring import add_server_flags, make_client, server_config
-from tfdfd.scored_clip import OK, PARTIAL, ScoredClip
+from tfdfd.scored_clip import FAILED, OK, PARTIAL, ScoredClip
 
 if TYPE_CHECKING:
     from tfdfd.commands.clip_pictures import GetRule, PictureWriter
+    from tfdfd.models.scoring import ScoringRule
+
+
+_STATUS_HELP = (
+    "exit status: 0 if at least one clip has a score, although others failed or show no face; 1 if none has, or for an "
+    "error; 2 for a wrong command line; 130 if interrupted, what is scored so far is printed; 141 if nobody reads the "
+    "output any more"
+)
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """What scores clips, and the clips as they are scored."""
+
+    title: str
+    """What scores, in words."""
+    model: str
+    """Its name and version, such as `dfdc/3`."""
+    threshold: float
+    """The rule's: scores at or above it are called fake."""
+    get_rule: GetRule
+    clips: Iterator[ScoredClip]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,20 +56,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console(stderr=arguments.json)
     paths = find_videos(arguments.videos)
     pictures = PictureWriter.for_clips(paths, annotate=arguments.annotate, plot=arguments.plot)
+    done: list[ScoredClip] = []
     with ExitStack() as stack:
-        title, get_rule, clips = _scores(arguments, paths, console, stack)
-        done = list(_as_they_come(clips, len(paths), pictures, get_rule, console, as_json=arguments.json))
-    if not arguments.json:
-        _print_scores(console, title, done)
+        scoring = _begin(arguments, paths, console, stack)
+        try:
+            for clip in _as_they_come(scoring, len(paths), pictures, console, as_json=arguments.json):
+                done.append(clip)
+        except (KeyboardInterrupt, TfdfdError):
+            _conclude(scoring, done, len(paths), console, as_json=arguments.json)
+            raise
+    _conclude(scoring, done, len(paths), console, as_json=arguments.json)
     return 0 if any(clip.status in (OK, PARTIAL) for clip in done) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tfdfd score", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tfdfd score", description=__doc__, epilog=_STATUS_HELP)
     parser.add_argument(
         "videos", nargs="+", metavar="VIDEO", help="video files, folders of them, or patterns such as 'clips/**/*.mp4'"
     )
-    parser.add_argument("--model", metavar="DIR", help="saved_models/NAME or one of its versions (default: the newest)")
+    parser.add_argument(
+        "--model", metavar="DIR", help="saved_models/NAME or one of its versions (default: that written last)"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a clip, as soon as it is done, instead of a table"
     )
@@ -68,16 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _scores(
-    arguments: argparse.Namespace, paths: list[Path], console: Console, stack: ExitStack
-) -> tuple[str, GetRule, Iterator[ScoredClip]]:
-    """Return what scores the clips, in words; what gets the rule; and the clips as they are scored."""
+def _begin(arguments: argparse.Namespace, paths: list[Path], console: Console, stack: ExitStack) -> _Scoring:
     server = server_config(arguments)
     if server is not None:
         client = stack.enter_context(make_client(arguments, console))
         if client.warning:
             console.print(f"warning: {client.warning}", style="yellow")
-        return f"Scores by {server.server_model} at {server.server}", lambda: client.model.rule, client.score_all(paths)
+
+        def get_rule() -> ScoringRule:
+            import_tensorflow()  # else its notices come through where nothing else needed it
+            return client.model.rule
+
+        model = client.model
+        return _Scoring(f"Scores by {model.target}", model.name, model.threshold, get_rule, client.score_all(paths))
     from tfdfd.commands.local_scoring import begin_scoring
 
     scorer, clips = begin_scoring(
@@ -88,14 +122,17 @@ def _scores(
         time_limit_seconds=arguments.time_limit,
         keep_crops=bool(arguments.plot),
     )
-    return f"Scores by {scorer.model.folder}", lambda: scorer.model.rule, clips
+    rule = scorer.model.rule
+    return _Scoring(f"Scores by {scorer.model.folder}", scorer.model.name, rule.threshold, lambda: rule, clips)
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
     """Refuse what makes no sense, or what a server cannot honour, before any work."""
     limit = arguments.time_limit
     if limit is not None and not (limit > 0 and math.isfinite(limit)):
-        raise TfdfdError(f"--time-limit must be above 0 seconds, got {limit:g}")
+        raise TfdfdError(
+            f"--time-limit must be a finite number of seconds above 0, got {limit:g}: leave it out for no limit"
+        )
     if server_config(arguments) is None:
         return
     if arguments.model:
@@ -105,27 +142,39 @@ def _check_options(arguments: argparse.Namespace) -> None:
 
 
 def _as_they_come(
-    clips: Iterator[ScoredClip],
+    scoring: _Scoring,
     num_clips: int,
     pictures: PictureWriter,
-    get_rule: GetRule,
     console: Console,
     *,
     as_json: bool,
 ) -> Iterator[ScoredClip]:
     """Print and draw each clip as soon as it is scored, and hand it on without its crops."""
     with WorkProgress(console, "scoring", "clips", num_clips) as progress:
-        for clip in clips:
+        for clip in scoring.clips:
             if as_json:
-                print(json.dumps(clip.to_json(), allow_nan=False), flush=True)
+                by = {"model": scoring.model, "threshold": scoring.threshold}
+                print(json.dumps(clip.to_json() | by, allow_nan=False), flush=True)
             if clip.status == PARTIAL:
                 console.print(f"partial: {clip.path}: {clip.reason}", style="yellow")
             for warning in clip.warnings:
                 console.print(f"warning: {clip.path}: {warning}", style="yellow")
-            for note in pictures.write(clip, get_rule):
+            for note in pictures.write(clip, scoring.get_rule):
                 console.print(note)
             progress.advance()
             yield clip.without_crops()
+
+
+def _conclude(
+    scoring: _Scoring, clips: Sequence[ScoredClip], num_clips: int, console: Console, *, as_json: bool
+) -> None:
+    """Print the table of what is done, which may not be all, and say on stderr what is missing in it."""
+    if clips and not as_json:
+        _print_scores(console, scoring.title, clips)
+    if len(clips) < num_clips:
+        print(f"{len(clips)} of {num_clips} clips are done, the others are not scored", file=sys.stderr)
+    if num_failed := sum(clip.status == FAILED for clip in clips):
+        print(f"{num_failed} of {num_clips} clips failed", file=sys.stderr)
 
 
 def _print_scores(console: Console, title: str, clips: Sequence[ScoredClip]) -> None:
@@ -143,6 +192,8 @@ def _print_scores(console: Console, title: str, clips: Sequence[ScoredClip]) -> 
 
 
 def _verdict(clip: ScoredClip) -> str:
+    if clip.status == FAILED:
+        return "not scored"
     if clip.is_fake is None:
         return "no evidence"
     return "fake" if clip.is_fake else "real"

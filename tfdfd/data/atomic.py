@@ -37,6 +37,22 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
     os.replace(temporary, path)
 
 
+def require_writable_folder(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, without making it.
+
+    Raises:
+        TfdfdError: if it is a file, or it or the folder that it would be made in cannot be written to.
+    """
+    with explain_write_errors(folder):
+        there = _nearest(folder)
+        if not there.is_dir():
+            raise TfdfdError(_no_folder(folder, there))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise TfdfdError(
+                f"cannot write to {folder}: you may not write into {there}; give a folder that can be written"
+            )
+
+
 @contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk or a folder that cannot be written into a TfdfdError that says what to do."""
@@ -47,8 +63,24 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
             free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
             raise TfdfdError(
                 f"no space left while writing to {folder} ({free / 2**20:.0f} MiB free): free some space and run the "
-                "same command again; what is done is kept"
+                "same command again"
             ) from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            there = _nearest(folder)
+            if not there.is_dir():
+                raise TfdfdError(_no_folder(folder, there)) from error
+        named = f" ({error.filename})" if error.filename and str(error.filename) != str(folder) else ""
         raise TfdfdError(
-            f"cannot write to {folder}: {error.strerror or error} ({error.filename}); give a folder that can be written"
+            f"cannot write to {folder}: {error.strerror or error}{named}; give a folder that can be written"
         ) from error
+
+
+def _nearest(folder: Path) -> Path:
+    """Return what is there of a path: itself, or the first above it that is."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists() or place.is_symlink())
+
+
+def _no_folder(folder: Path, there: Path) -> str:
+    which = "it" if there == folder else str(there)
+    what = "a link that leads nowhere" if there.is_symlink() and not there.exists() else "a file"
+    return f"cannot write to {folder}: {which} is {what}, no folder; give another folder"

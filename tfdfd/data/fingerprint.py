@@ -36,8 +36,10 @@ class Fingerprint:
         try:
             values = json.loads(path.read_text())
             return Fingerprint(values["preprocessing"], values["provenance"])
+        except FileNotFoundError as error:
+            raise TfdfdError(f"{path}: no such file; it says how crops were made, and is copied with them") from error
         except OSError as error:
-            raise TfdfdError(f"no fingerprint at {path} ({error.strerror}): it was not made by tfdfd") from error
+            raise TfdfdError(f"the fingerprint {path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise TfdfdError(f"{path} is not a fingerprint: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +35,9 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         PyAV's container and video stream.
 
     Raises:
-        ClipError: if there is no video stream, or its header claims frames of absurd size.
+        ClipError: if it is no file, there is no video stream, or its header claims frames of absurd size.
     """
+    require_regular_file(path)
     # "file:" keeps a colon or a percent sign in a name from being read as a protocol or a pattern.
     with av.open(f"file:{path}") as container:
         streams = [video for video in container.streams.video if not is_cover(video)]
@@ -55,6 +57,19 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
                 f"{MAX_PIXELS} in all are read, so the header is damaged or the video must be made smaller"
             )
         yield container, stream
+
+
+def require_regular_file(path: Path) -> None:
+    """Refuse what is no file before it is opened: to open a pipe waits until somebody writes into it.
+
+    Raises:
+        ClipError: if it is a folder, a pipe, a socket or a device.
+        OSError: if it is not there.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a socket or a device"
+        raise ClipError(f"{path}: not a file but {kind}; give a video file")
 
 
 @contextmanager
@@ -174,9 +189,9 @@ def last_problem(problems: list[str]) -> str:
 
 def _explain(path: Path, error: Exception) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if not path.is_file():
-        return "no such file" if not path.exists() else "not a file"
     try:
+        if not path.exists():
+            return "a link that leads nowhere" if path.is_symlink() else "no such file"
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(24)

@@ -9,9 +9,22 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 Weights = dict[str, list[np.ndarray]]
 """Of each convolution that takes over a normalisation, by its name, what it then holds."""
+
+
+class _Apart(keras.layers.Layer):
+    """Gives what it gets, through an operation that TensorFlow's optimiser of graphs leaves where it is.
+
+    The optimiser takes a convolution, bias, sum and activation for one operation and deletes the sum though others read
+    it too; it then gives up on the whole graph, with an error in the log of whoever runs it. Only after folding are
+    bias and sum neighbours.
+    """
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(values, values.shape)
 
 
 def fold_batchnorm(network: keras.Model) -> keras.Model:
@@ -28,6 +41,7 @@ def fold_batchnorm(network: keras.Model) -> keras.Model:
     folded: Weights = {}
     gone: set[str] = set()
     _collect(network, folded, gone)
+    activations = _of_shared_sums(network) if gone else set()
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name in gone:
@@ -39,7 +53,11 @@ def fold_batchnorm(network: keras.Model) -> keras.Model:
 
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         # A normalisation that is gone leaves its input as it is, and has arguments that an identity does not take.
-        return args[0] if layer.name in gone else layer(*args, **kwargs)
+        if layer.name in gone:
+            return args[0]
+        if layer.name in activations:
+            return layer(_Apart()(args[0]), *args[1:], **kwargs)
+        return layer(*args, **kwargs)
 
     result = keras.models.clone_model(network, clone_function=copy, call_function=call, recursive=True)
     _set_weights(network, result, folded)
@@ -56,6 +74,20 @@ def _collect(network: keras.Model, folded: Weights, gone: set[str]) -> None:
             if _takes_over(before):
                 folded[before.name] = _scaled(before, *_scale_and_shift(layer))
                 gone.add(layer.name)
+
+
+def _of_shared_sums(network: keras.Model) -> set[str]:
+    """Return the names of activations of a sum that others read too."""
+    found: set[str] = set()
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            found |= _of_shared_sums(layer)
+        elif isinstance(layer, keras.layers.Activation | keras.layers.ReLU) and len(layer._inbound_nodes) == 1:
+            history: Any = layer.input
+            before = history._keras_history.operation
+            if isinstance(before, keras.layers.Add) and len(before._outbound_nodes) > 1:
+                found.add(layer.name)
+    return found
 
 
 def _takes_over(layer: keras.layers.Layer) -> bool:

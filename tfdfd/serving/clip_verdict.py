@@ -101,6 +101,7 @@ class ClipVerdict:
     def _unreadable(self) -> list[str]:
         if not self._errors:
             return []
+        said = str(self._errors[0]).removeprefix(f"{self._path}: ")  # the clip's path stands beside its reason
         if self._num_windows == 1:
-            return [str(self._errors[0])]
-        return [f"{len(self._errors)} of {self._num_windows} windows could not be read: {self._errors[0]}"]
+            return [said]
+        return [f"{len(self._errors)} of {self._num_windows} windows could not be read: {said}"]

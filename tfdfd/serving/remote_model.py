@@ -53,6 +53,11 @@ class RemoteModel:
     threshold: float
     """The rule's: scores at or above it are called fake."""
 
+    @property
+    def name(self) -> str:
+        """Name and version, or label, such as `dfdc/3`."""
+        return f"{self.target.model_name}/{self.target.label or self.target.version}"
+
     @cached_property
     def rule(self) -> ScoringRule:
         """The scoring rule; loads TensorFlow, which a client that leaves the faces to the server does without."""

@@ -46,7 +46,7 @@ class LoadedModel:
         try:
             self._loaded: Any = tf.saved_model.load(str(self.folder))
         except (OSError, ValueError, IndexError, tf.errors.OpError) as error:  # IndexError: its weights are cut off
-            raise TfdfdError(f"{self.folder} does not load as a SavedModel: {error}") from error
+            raise TfdfdError(_load_problem(self.folder, error)) from error
         signatures = self._loaded.signatures
         if missing := {name for name, signature in SIGNATURES.items() if signature.in_every_export} - set(signatures):
             raise TfdfdError(
@@ -198,3 +198,15 @@ class LoadedModel:
 
     def _damaged(self, name: str, error: Exception) -> TfdfdError:
         return TfdfdError(f"{self.folder / ASSETS / name} is damaged ({error}): export the model again")
+
+
+def _load_problem(folder: Path, error: Exception) -> str:
+    """Return what is wrong with a folder that does not load."""
+    weights = folder / "variables"
+    if not (weights / "variables.index").is_file() or not any(weights.glob("variables.data-*")):
+        return f"{folder} holds no weights (variables/ is missing or not whole): it was copied in part; copy it anew"
+    # What follows is advice on devices, which is not what is wrong.
+    said = str(error).partition("You may be trying to load on a different device")[0].strip()
+    if isinstance(error, IndexError | tf.errors.OpError):
+        return f"{folder}: its weights in variables/ are cut off or damaged; copy it anew ({said})"
+    return f"{folder} does not load as a SavedModel, copy or export it anew: {said}"

@@ -50,7 +50,7 @@ _OF_TRACK = {
 _OF_CLIP = {
     "clip_score": _CLIP_SCORE,
     "num_faces": _NUM_FACES,
-    "num_people": Tensor("int32", ("batch",), "people in the clip: how many rows of `people` are filled"),
+    "num_people": Tensor("int32", ("batch",), "people in the clip: the other rows of a person each are padding"),
     "track_scores": Tensor("float32", ("batch", "people"), "score of each person, the main one first; 0 for padding"),
     "face_probabilities": Tensor(
         "float32", ("batch", "people", "frames"), "probability of fake of each face, 0 where there is none"

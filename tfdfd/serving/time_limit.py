@@ -8,6 +8,8 @@ from collections.abc import Callable
 Clock = Callable[[], float]
 """Returns seconds, as `time.monotonic` does."""
 
+_MOST_FRAMES = 10**9
+"""As good as any number: of no clip are so many looked at."""
 _UNMEASURED_SHARE = 0.25
 """Share of the time that is kept for faces and network while nothing is known of how long they take."""
 
@@ -87,7 +89,7 @@ class Pace:
         a_frame = self.seconds_for(1, frame_pixels)
         if seconds <= 0:
             return 0
-        return int(seconds / a_frame) if a_frame > 0 else 10**9
+        return int(min(seconds / a_frame, _MOST_FRAMES)) if a_frame > 0 else _MOST_FRAMES
 
     def is_reading_over(self, watch: Stopwatch, num_read: int, frame_pixels: int) -> bool:
         """Return whether what is left of the time is needed for the frames that are read.

@@ -9,6 +9,8 @@ from tfdfd.clip import TfdfdError
 ASSETS = "assets.extra"
 """TensorFlow's folder for files that travel with a SavedModel and are not loaded by its graph."""
 
+_GRAPH = "saved_model.pb"
+
 
 def versions(folder: Path) -> list[int]:
     """Return the version numbers in `saved_models/<name>`, ascending."""
@@ -24,11 +26,45 @@ def newest_version(folder: Path) -> Path:
         folder: `saved_models/<name>`, or `saved_models/<name>/<version>` itself.
 
     Raises:
-        TfdfdError: if there is no SavedModel.
+        TfdfdError: if there is no such folder, or no SavedModel in it: where the newest version has none, an older one
+            is named but not taken.
     """
-    if (folder / "saved_model.pb").is_file():
+    if (folder / _GRAPH).is_file():
         return folder
-    found = versions(folder)
+    if not folder.exists():
+        raise TfdfdError(_missing(folder))
+    found = _all_versions(folder)
     if not found:
-        raise TfdfdError(f"{folder} holds no SavedModel (a folder <version>/ with saved_model.pb): train one first")
-    return folder / str(found[-1])
+        raise TfdfdError(f"{folder} holds no SavedModel (a folder <version>/ with {_GRAPH}): train one first")
+    newest = folder / str(found[-1])
+    if (newest / _GRAPH).is_file():
+        return newest
+    whole = [number for number in found if (folder / str(number) / _GRAPH).is_file()]
+    wrong = "is a link that leads nowhere" if _leads_nowhere(newest) else f"holds no SavedModel (no {_GRAPH})"
+    older = f", or name an older version: {folder / str(whole[-1])}" if whole else ""
+    raise TfdfdError(f"{newest}, the newest version, {wrong}: copy it anew, remove it{older}")
+
+
+def _all_versions(folder: Path) -> list[int]:
+    """Return the version numbers with those whose folder is a link that leads nowhere."""
+    lost = (
+        [int(path.name) for path in folder.iterdir() if path.name.isdigit() and _leads_nowhere(path)]
+        if folder.is_dir()
+        else []
+    )
+    return sorted({*versions(folder), *lost})
+
+
+def _missing(folder: Path) -> str:
+    if _leads_nowhere(folder):
+        return f"{folder} is a link that leads nowhere (to {folder.readlink()}): mend it, or name another model"
+    beside = folder.parent
+    if folder.name.isdigit() and (others := versions(beside)):
+        return f"{beside} has no version {folder.name}: it has {', '.join(map(str, others))}"
+    models = sorted(path.name for path in beside.iterdir() if versions(path)) if beside.is_dir() else []
+    listed = f": {beside}/ holds the models {', '.join(models)}" if models else ""
+    return f"{folder}: no such folder{listed}"
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
