@@ -173,6 +173,7 @@ def test_it_is_evaluated_on_the_clips_that_no_member_was_trained_on(job, both, c
     np.testing.assert_allclose(scores["both/1"], (scores["calm/1"] + scores["shrill/1"]) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_rule_fitted_to_it_is_the_rule_of_a_new_version(job):
     assert combine(job, output="kept") == 0
     options = ["--data", str(job / "faces"), "--store", str(job / "store"), "--crop-margin", "0.1"]
@@ -183,6 +184,7 @@ def test_a_rule_fitted_to_it_is_the_rule_of_a_new_version(job):
     assert logits(saved) == pytest.approx(logits(LoadedModel(job / "models" / "kept" / "1")), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_video_files_are_scored_by_it(tmp_path, capfd):
     config = ExtractionConfig(crop_size=32, places=3)
     settings = MTCNN(min_face_share=config.min_face_share).settings

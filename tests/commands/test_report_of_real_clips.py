@@ -52,6 +52,7 @@ def test_face_crops_of_parts_35_to_39(test_data, model, tmp_path):
     assert charts >= 5
 
 
+@pytest.mark.slow
 def test_clips(test_data, model, tmp_path):
     videos = test_data / "clips" / "ffpp"
     rows = [f"{clip_id},{videos / path},{label},{original}" for clip_id, (path, label, original) in CLIPS.items()]

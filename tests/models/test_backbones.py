@@ -138,7 +138,7 @@ KERAS = {
 }
 
 
-@pytest.mark.parametrize("save", [save_as_keras_3, save_as_published])
+@pytest.mark.parametrize("save", [save_as_keras_3, pytest.param(save_as_published, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", KERAS)
 def test_with_the_weights_of_a_file_it_sees_in_pixels_what_keras_sees(
     name: str, save: Callable[[keras.Model, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -167,7 +167,7 @@ def test_with_the_weights_of_a_file_it_sees_in_pixels_what_keras_sees(
         np.testing.assert_allclose(maps(patches(name, 16)), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b1", "convnext_tiny"])
+@pytest.mark.parametrize("name", [pytest.param("efficientnet_b1", marks=pytest.mark.slow), "convnext_tiny"])
 def test_a_classifier_is_loaded_from_its_file_and_others_are_refused(name: str, tmp_path: Path) -> None:
     trained = build(name, seed=3, hidden_size=4)
     file = str(tmp_path / "best.weights.h5")

@@ -27,7 +27,7 @@ CLIPS = pd.DataFrame({"clip_id": ["a"], "original": "", "donor": "", "folder": "
     ("name", "pooling", "hidden_size"),
     [
         pytest.param("xception", "max", 16, marks=pytest.mark.slow),
-        ("efficientnet_b1", "avg_max", 16),
+        pytest.param("efficientnet_b1", "avg_max", 16, marks=pytest.mark.slow),
         ("convnext_tiny", "max", None),
     ],
 )

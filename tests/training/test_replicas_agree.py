@@ -53,6 +53,7 @@ def test_the_clipped_gradient_is_the_global_batch_s_and_the_averages_are_alike(t
     assert largest_difference(unclipped, {key: one[key] for key in unclipped}) > 1e-3
 
 
+@pytest.mark.slow
 def test_xla_augmentation_and_freezing_work_on_two_replicas_and_give_them_the_same_weights(tmp_path: Path) -> None:
     arrays = run(tmp_path, "compiled_and_augmented", 2)
     assert all(len(array) == 1 for array in arrays.values())
