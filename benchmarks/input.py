@@ -31,12 +31,14 @@ from tfdfd.data.sampling import FaceChoice, epoch_rows
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tf_datasets import TF_DATASETS
 from tfdfd.data.tracks import training_table
+from tfdfd.training.recipes import RECIPES
 
 WORK = {
     "none": Degradation(),
+    "winning": Degradation(**RECIPES["winning"]["degradation"]),
     "all": Degradation(move=0.5, colour=0.5, blur=0.3, downscale=0.3, noise=0.3, jpeg=0.5, cutout=0.2),
 }
-"""What is done to the faces: decoded and flipped, or degraded in every way as well."""
+"""What is done to the faces: decoded and flipped; degraded as the winning recipe has it, or more in every way."""
 MAX_FACES = 4096
 
 
