@@ -20,6 +20,7 @@ from tfdfd.models.face_classifier import backbone_and_head, build_face_classifie
 
 LARGE = {"efficientnet_b4", "efficientnet_b7", "convnext_base"}
 """Their small sisters guard the same."""
+SLOW_TO_LEARN = {*LARGE, "efficientnet_b1"}
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in BACKBONES]
 
 
@@ -73,7 +74,9 @@ def test_a_backbone_gives_feature_maps_and_its_classifier_a_logit_a_crop(name: s
     assert BACKBONES[name].source.startswith("arXiv:")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_TO_LEARN else []) for name in BACKBONES]
+)
 def test_it_learns_one_batch(name: str) -> None:
     model, crops = build(name), patches(name)
     drop_nothing(model)
