@@ -133,7 +133,7 @@ class Altering:
     def _compress(self, crop: DataNode) -> DataNode:
         quality = self._number("quality")
         if quality > 0:
-            crop = fn.jpeg_compression_distortion(crop, quality=fn.cast(quality, dtype=types.DALIDataType.INT32))
+            crop = fn.jpeg_compression_distortion(crop, quality=integer(quality))
         return crop
 
     def _cut_out(self, crop: DataNode) -> DataNode:
@@ -162,15 +162,19 @@ class Altering:
 
         Outside of every condition: a reader gives whole batches, whatever some faces need.
         """
-        starts = fn.cast(fn.stack(*start), dtype=types.DALIDataType.INT32)
         part = fn.readers.numpy(
             files=[str(self._folder / name)],
-            roi_start=starts,
+            roi_start=integer(fn.stack(*start)),
             roi_shape=shape,
             roi_axes=axes,
             cache_header_information=True,
         )
         return part.gpu() if self._on_gpu else part
+
+
+def integer(number: DataNode) -> DataNode:
+    """Return float numbers as int32, which counts, places and sizes must be."""
+    return cast(DataNode, fn.cast(number, dtype=types.DALIDataType.INT32))
 
 
 def _twisted(crop: DataNode, colour: list[DataNode]) -> DataNode:

@@ -15,6 +15,7 @@ from nvidia.dali.pipeline import Pipeline, pipeline_def
 from pipelines import augment
 from tfdfd.clip import TfdfdError
 from tfdfd.data.alterations import used_columns
+from tfdfd.data.crop_bytes import EOI
 from tfdfd.data.rows import FaceRows, StripRows
 
 ROWS_FILE = "rows.txt"
@@ -100,7 +101,7 @@ def training_pipeline(
         if rows.crop_header:
             crop = fn.decoders.image(_crop_jpeg(strip, rows.crop_header, start, length), **_decoding(device_id))
         else:
-            top = _integer(fn.stack(place * crop_size))
+            top = augment.integer(fn.stack(place * crop_size))
             crop = fn.decoders.image_slice(strip, start=top, shape=[crop_size], axes=[0], **_decoding(device_id))
         alter = augment.Altering(
             columns,
@@ -110,8 +111,8 @@ def training_pipeline(
             crop_size=crop_size,
             on_gpu=device_id is not None,
         )
-        crop = augment.flip(alter(crop), _integer(mirror))
-        clip_row = _integer(clip_row)
+        crop = augment.flip(alter(crop), augment.integer(mirror))
+        clip_row = augment.integer(clip_row)
         return _on_device((crop, label, weight, clip_row), device_id)
 
     return training_graph(batch_size=batch_size, num_threads=num_threads, device_id=device_id)
@@ -166,13 +167,9 @@ def evaluation_pipeline(
 
 def _crop_jpeg(strip: DataNode, header: bytes, start: DataNode, length: DataNode) -> DataNode:
     """Put the JPEG of one crop together, as `crop_bytes.crop_jpeg` does: the bytes of those before it are not read."""
-    coded = fn.slice(strip, start=_integer(fn.stack(start)), shape=_integer(fn.stack(length)), axes=[0])
-    begin, end = (_table(np.frombuffer(constant, np.uint8)) for constant in (header, b"\xff\xd9"))
+    coded = fn.slice(strip, start=augment.integer(fn.stack(start)), shape=augment.integer(fn.stack(length)), axes=[0])
+    begin, end = (_table(np.frombuffer(constant, np.uint8)) for constant in (header, EOI))
     return cast(DataNode, fn.cat(begin, coded, end))
-
-
-def _integer(number: DataNode) -> DataNode:
-    return cast(DataNode, fn.cast(number, dtype=types.DALIDataType.INT32))
 
 
 def _decoding(device_id: int | None) -> dict:

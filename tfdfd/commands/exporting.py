@@ -46,28 +46,25 @@ def record_export(run_folder: Path, result: TrainResult, exported: Path) -> None
     write_atomically(run_folder / EXPORTED_FILE, json.dumps(content).encode())
 
 
-def export_best_outside_a_cluster(
-    result: TrainResult,
-    rule: ScoringRule,
-    fingerprint: Fingerprint,
-    split: Split,
-    config: TrainConfig,
-    output: Path,
-    manifest: Manifest,
-    *,
-    say: Callable[[str], None],
-) -> Path:
-    """Do as `export_best` in a process of its own.
+Export = Callable[..., Path]
+"""`export_best` with all but `say` given."""
+
+
+def export_outside_a_cluster(export: Export, *, say: Callable[[str], None]) -> Path:
+    """Export in a process of its own.
 
     Each call node of a SavedModel holds the session's settings, which in a worker's process name the cluster.
+
+    Args:
+        export: what is done there.
+        say: told of doubts.
 
     Raises:
         TfdfdError: as `export_best`, or if the process dies.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            exporting = pool.submit(_export_quietly, result, rule, fingerprint, split, config, output, manifest)
-            exported, doubts = exporting.result()
+            exported, doubts = pool.submit(_collecting_doubts, export).result()
         except BrokenProcessPool as error:
             raise TfdfdError(
                 "the process that exports the best epoch died, as for want of memory: the same command on all machines "
@@ -78,19 +75,10 @@ def export_best_outside_a_cluster(
     return exported
 
 
-def _export_quietly(
-    result: TrainResult,
-    rule: ScoringRule,
-    fingerprint: Fingerprint,
-    split: Split,
-    config: TrainConfig,
-    output: Path,
-    manifest: Manifest,
-) -> tuple[Path, list[str]]:
+def _collecting_doubts(export: Export) -> tuple[Path, list[str]]:
     import_tensorflow()
     doubts: list[str] = []
-    exported = export_best(result, rule, fingerprint, split, config, output, manifest, say=doubts.append)
-    return exported, doubts
+    return export(say=doubts.append), doubts
 
 
 def export_best(

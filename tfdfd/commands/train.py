@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from tfdfd.clip import TfdfdError
 from tfdfd.commands.cluster_training import add_cluster_flags, check_cluster, same_store, wait_seconds
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.demo import finish_demo, make_demo
-from tfdfd.commands.exporting import already_exported, export_best, export_best_outside_a_cluster, record_export
+from tfdfd.commands.exporting import already_exported, export_best, export_outside_a_cluster, record_export
 from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.flags import add_config_flags
 from tfdfd.commands.inputs import (
@@ -219,8 +220,8 @@ def _run(
     exported = already_exported(run_folder, result, output)
     if exported is None:
         console.print(f"exporting epoch {result.best_epoch} to {output}")
-        export = export_best if team.size == 1 else export_best_outside_a_cluster
-        exported = export(result, rule, fingerprint, split, config, output, manifest, say=console.print)
+        export = partial(export_best, result, rule, fingerprint, split, config, output, manifest)
+        exported = export(say=console.print) if team.size == 1 else export_outside_a_cluster(export, say=console.print)
         record_export(run_folder, result, exported)
         console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold")
     else:

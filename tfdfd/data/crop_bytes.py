@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _COMMENT = b"tfdfd crops"
-_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+SOI, EOI = b"\xff\xd8", b"\xff\xd9"
+"""What every JPEG begins and ends with."""
 _SOF, _COM, _SOS = 0xC0, 0xFE, 0xDA
 _HEAD_BYTES = 2048
 """More than any header of a strip of ours takes, but for one of very many places."""
@@ -38,10 +39,10 @@ def with_crop_starts(strip: bytes, num_places: int) -> bytes:
         # In the coded data 0xff is followed by 0, so this can be nothing but the marker.
         ends.append(strip.index(bytes((0xFF, 0xD0 + number % 8)), starts[-1]))
         starts.append(ends[-1] + 2)
-    ends.append(len(strip) - len(_EOI))
+    ends.append(len(strip) - len(EOI))
     head = _comment_head(num_places)
     numbers = np.stack([starts, ends], axis=1) + _comment_bytes(num_places)
-    return _SOI + head + numbers.astype(">u4").tobytes() + strip[len(_SOI) :]
+    return SOI + head + numbers.astype(">u4").tobytes() + strip[len(SOI) :]
 
 
 def read_crop_bytes(strip_paths: Sequence[str], num_places: int, crop_size: int) -> CropBytes | None:
@@ -57,7 +58,7 @@ def read_crop_bytes(strip_paths: Sequence[str], num_places: int, crop_size: int)
         headers differ.
     """
     first, spans = b"", np.zeros((len(strip_paths), num_places, 2), np.int32)
-    begin, comment_bytes = _SOI + _comment_head(num_places), _comment_bytes(num_places)
+    begin, comment_bytes = SOI + _comment_head(num_places), _comment_bytes(num_places)
     for row, path in enumerate(strip_paths):
         with open(path, "rb") as file:
             head = file.read(_HEAD_BYTES + comment_bytes)
@@ -65,7 +66,7 @@ def read_crop_bytes(strip_paths: Sequence[str], num_places: int, crop_size: int)
             return None
         numbers = np.frombuffer(head, ">u4", 2 * num_places, len(begin)).reshape(num_places, 2).astype(np.int32)
         spans[row, :, 0], spans[row, :, 1] = numbers[:, 0], numbers[:, 1] - numbers[:, 0]
-        of_crop = _SOI + head[len(_SOI) + comment_bytes : numbers[0, 0]]
+        of_crop = SOI + head[len(SOI) + comment_bytes : numbers[0, 0]]
         first = first or of_crop
         if of_crop != first:
             return None
@@ -75,7 +76,7 @@ def read_crop_bytes(strip_paths: Sequence[str], num_places: int, crop_size: int)
 def crop_jpeg(strip: bytes, header: bytes, span: np.ndarray) -> bytes:
     """Return the JPEG of one crop of a strip; what the DALI graph puts together."""
     start, length = (int(number) for number in span)
-    return header + strip[start : start + length] + _EOI
+    return header + strip[start : start + length] + EOI
 
 
 def _comment_bytes(num_places: int) -> int:
@@ -88,7 +89,7 @@ def _comment_head(num_places: int) -> bytes:
 
 def _segments(strip: bytes) -> tuple[dict[int, int], int]:
     """Return where each kind of header segment begins, by its marker, and where the coded data begin."""
-    position, found = len(_SOI), {}
+    position, found = len(SOI), {}
     while True:
         marker, length = struct.unpack_from(">xBH", strip, position)
         found[marker] = position

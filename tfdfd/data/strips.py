@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tfdfd.clip import ClipError, TfdfdError
-from tfdfd.data.crop_bytes import with_crop_starts
+from tfdfd.data.crop_bytes import EOI, SOI, with_crop_starts
 
 STRIP_QUALITY = 95
 """JPEG quality of the strips; less would wash out the traces that the network looks for."""
@@ -124,10 +124,10 @@ def _what_is_wrong(path: str) -> str:
             start = file.read(2)
             if not start:
                 return "empty"
-            if start != b"\xff\xd8":
+            if start != SOI:
                 return "not a JPEG"
             file.seek(-2, io.SEEK_END)
-            if file.read(2) == b"\xff\xd9":
+            if file.read(2) == EOI:
                 return ""
         # Ready crops may carry bytes after the picture's end: only decoding tells.
         with Image.open(path) as picture:
