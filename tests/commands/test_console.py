@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from tests.run_commands import environment
 from tfdfd.commands.console import WorkProgress, make_console, print_table, run_command
@@ -94,6 +95,11 @@ def test_a_table_cuts_nothing(capsys, monkeypatch):
     print_table(make_console(), "Title", ["clip", "score"], [[long, 0.5]])
     cells = [line.split("│")[1].strip() for line in terminal.getvalue().splitlines() if line.startswith("│")]
     assert "".join(cells) == long
+
+
+def test_a_quiet_console_prints_no_table(capsys):
+    print_table(Console(quiet=True), "title", ["column"], [["cell"]])
+    assert capsys.readouterr() == ("", "")
 
 
 def test_progress_says_nothing_of_the_time_left_before_anything_is_done(capsys):

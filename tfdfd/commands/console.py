@@ -206,5 +206,5 @@ def print_table(console: Console, title: str, header: Sequence[str], rows: Seque
         # As Text: file names hold [brackets], which are no markup.
         table.add_row(*(Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell)) for cell in row))
     if not console.is_terminal:
-        console = Console(file=console.file, width=_WIDEST, highlight=False, markup=False)
+        console = Console(file=console.file, width=_WIDEST, highlight=False, markup=False, quiet=console.quiet)
     console.print(table)
