@@ -13,6 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 TINY = (
     *("--weights", "none", "--crop-size", "72", "--epochs", "1", "--batch-size", "16", "--logical-cpus", "2"),
+    "--fit-temperature",
     *("--store", "store", "--output", "saved_models/tiny"),
 )
 SPLIT = ("--val-folders", "dfdc_train_part_1")
@@ -50,6 +51,10 @@ def test_it_trains_exports_and_says_what_it_did(trained, folder):
         assert said in trained.stdout
     assert (folder / "saved_models/tiny/1/saved_model.pb").is_file()
     assert (folder / "runs/tiny/history.csv").is_file()
+    rule = json.loads((folder / "saved_models/tiny/1/assets.extra/scoring_rule.json").read_text())
+    history = pd.read_csv(folder / "runs/tiny/history.csv")
+    assert rule["temperature"] == pytest.approx(history["temperature"].iloc[-1])
+    assert rule["temperature"] != 1
     settings = (folder / "runs/tiny/config.toml").read_text()
     assert "[training]\n" in settings
     assert "\n[crops]\n" in settings

@@ -43,6 +43,16 @@ def one_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_fitted_temperature_decides_the_best_epoch_and_stands_in_its_line(tmp_path: Path) -> None:
+    plain, _ = run_toy(tmp_path / "plain", epochs=3)
+    fitted, output = run_toy(tmp_path / "fitted", epochs=3, fit_temperature=True)
+    assert (fitted.history["val_clip_auc"] == plain.history["val_clip_auc"]).all()
+    assert (fitted.history[MONITOR] <= plain.history[MONITOR] + 1e-6).all()
+    assert fitted.best_value == fitted.history[MONITOR].min()
+    assert f"at temperature {fitted.history['temperature'].iloc[-1]:.2f}, clip log loss" in output
+    assert "temperature" not in plain.history
+
+
 def test_a_run_writes_its_files_and_learns(tmp_path: Path) -> None:
     result, output = run_toy(tmp_path, epochs=12, learning_rate=0.03)
     assert result.history["loss"].iloc[-1] < 0.5 * result.history["loss"].iloc[0]

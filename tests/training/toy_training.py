@@ -17,6 +17,7 @@ from rich.console import Console
 
 from tfdfd.data.face_datasets import FaceDatasets
 from tfdfd.data.rows import FaceRows, FaceTable, StripRows
+from tfdfd.evaluation.calibration import fit_temperature
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.loop import TrainResult, train
 from tfdfd.training.sources import FaceTableSource, StripSource
@@ -168,6 +169,7 @@ def run_toy(
         score_clips=mean_of_clip,
         fingerprint=fingerprint or {"margin": 0.3},
         console=Console(file=output, width=400),
+        fit_temperature=fit_temperature,
     )
     return result, output.getvalue()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shlex
 import sys
@@ -197,9 +198,11 @@ def _run(
             team.wait()
     crop_size = int(fingerprint.preprocessing["crop_size"])
 
+    from tfdfd.evaluation.calibration import fit_temperature
     from tfdfd.models.scoring import ScoringRule
     from tfdfd.training.build import classifier_builder
     from tfdfd.training.loop import train
+    from tfdfd.training.metrics import TEMPERATURE
 
     rule = ScoringRule()
     result = train(
@@ -212,6 +215,7 @@ def _run(
         score_clips=rule.clip_scores,
         fingerprint=fingerprint.preprocessing,
         console=console,
+        fit_temperature=fit_temperature,
         settings={"training": config, "degradation": degradation, "crops": crops},
     )
     if not team.is_chief:
@@ -219,7 +223,8 @@ def _run(
         return
     exported = already_exported(run_folder, result, output)
     if exported is None:
-        console.print(f"exporting epoch {result.best_epoch} to {output}")
+        rule = dataclasses.replace(rule, temperature=result.best_figures.get(TEMPERATURE, rule.temperature))
+        console.print(f"exporting epoch {result.best_epoch} to {output}, temperature {rule.temperature:.3g}")
         export = partial(export_best, result, rule, fingerprint, split, config, output, manifest)
         exported = export(say=console.print) if team.size == 1 else export_outside_a_cluster(export, say=console.print)
         record_export(run_folder, result, exported)

@@ -65,6 +65,11 @@ class TrainConfig(Augmentation, Optimization):
         FAKES,
     )
     mirror: bool = option(True, "flip half of the faces left to right, chosen anew each epoch")
+    fit_temperature: bool = option(
+        False,
+        "divide logits by the temperature at which the validation log loss is lowest, found anew after each epoch: the "
+        "loss there decides which epoch is best, and the exported model divides by it",
+    )
     patience: int = option(4, "stop after so many epochs without a better validation log loss")
     mixed_precision: str = option("auto", "float16 arithmetic, float32 weights; auto: on GPUs", MIXED_PRECISIONS)
     batchnorm: str = option(

@@ -25,7 +25,7 @@ from tfdfd.training.callbacks import TENSORBOARD_FOLDER, RunCallbacks, is_out_of
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.freezing import Phases
 from tfdfd.training.input_clock import InputClock
-from tfdfd.training.metrics import MONITOR, ScoreClips, validation_figures
+from tfdfd.training.metrics import MONITOR, TEMPERATURE, FitTemperature, ScoreClips, validation_figures
 from tfdfd.training.profiling import StepProfile
 from tfdfd.training.progress import EpochProgress
 from tfdfd.training.record import write_config
@@ -70,6 +70,7 @@ def train(
     score_clips: ScoreClips,
     fingerprint: dict[str, Any],
     console: Console,
+    fit_temperature: FitTemperature | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train, or go on with the run that the folder holds.
@@ -86,15 +87,20 @@ def train(
         score_clips: the scoring rule.
         fingerprint: the preprocessing of the crops, JSON-able; a run is only resumed on the same.
         console: shows progress.
+        fit_temperature: for a config that asks for it.
         settings: table of config.toml -> settings dataclass; None for the training's alone.
 
     Returns:
         The best epoch and its weights file.
 
     Raises:
+        ValueError: if the config asks for a temperature and nothing is given that fits it.
         TfdfdError: if the batch does not divide among the replicas, the run in the folder was begun otherwise, the
             loss is not finite, a file cannot be written, or workers have other settings, data or run folders.
     """
+    if config.fit_temperature and fit_temperature is None:
+        raise ValueError("config.fit_temperature needs fit_temperature, which fits it")
+    fit = fit_temperature if config.fit_temperature else None
     try:
         config.per_replica_batch(strategy.num_replicas_in_sync)
     except ValueError as error:
@@ -165,7 +171,7 @@ def train(
         weighted_loss, weight, faces, right = state.totals
         figures = {"loss": weighted_loss / weight, "accuracy": right / faces, "input_wait": input_wait}
         with weights_that_count():
-            figures |= _validate(state, config, validation, score_step, score_clips, console)
+            figures |= _validate(state, config, validation, score_step, score_clips, fit, console)
         # Another machine's last digit may differ, and with it what is best, or enough.
         figures = dict(zip(figures, team.chiefs(np.array(list(figures.values()))).tolist(), strict=True))
         state.stopped_early = callbacks.end_epoch(epoch, figures)
@@ -233,32 +239,33 @@ def _validate(
     validation: ValidationSource,
     score_step: Any,
     score_clips: ScoreClips,
+    fit_temperature: FitTemperature | None,
     console: Console,
 ) -> dict[str, float]:
     clip_rows = validation.clip_rows
-    probabilities = is_face = None
+    logits = is_face = None
     seen = np.zeros(len(clip_rows), bool)
     batches = validation.iterator()
     with EpochProgress(console, "validating", validation.num_steps, 0, config.batch_size) as progress:
         for step in range(1, validation.num_steps + 1):
-            scores, faces, rows = (value.numpy() for value in score_step(next(batches)))
-            if probabilities is None or is_face is None:
-                probabilities = np.zeros((len(clip_rows), scores.shape[1]), np.float32)
-                is_face = np.zeros(probabilities.shape, bool)
+            outputs, faces, rows = (value.numpy() for value in score_step(next(batches)))
+            if logits is None or is_face is None:
+                logits = np.zeros((len(clip_rows), outputs.shape[1]), np.float32)
+                is_face = np.zeros(logits.shape, bool)
             is_track = rows >= 0
-            probabilities[rows[is_track]] = scores[is_track]
+            logits[rows[is_track]] = outputs[is_track]
             is_face[rows[is_track]] = faces[is_track]
             seen[rows[is_track]] = True
             if progress.is_due:
                 progress.show(step, None)
-    if probabilities is None or is_face is None or not seen.all():
+    if logits is None or is_face is None or not seen.all():
         raise TfdfdError(f"validation gave scores for {int(seen.sum())} of {len(seen)} tracks")
-    if not np.isfinite(probabilities[is_face]).all():
+    if not np.isfinite(logits[is_face]).all():
         raise TfdfdError(
             f"the network gives scores that are not finite after epoch {state.epoch + 1}: "
             f"lower --learning-rate (now {config.learning_rate:g}) and start in a new run folder"
         )
-    return validation_figures(probabilities, is_face, clip_rows, validation.clip_labels, score_clips)
+    return validation_figures(logits, is_face, clip_rows, validation.clip_labels, score_clips, fit_temperature)
 
 
 def _check_loss(state: TrainState, config: TrainConfig) -> None:
@@ -301,9 +308,10 @@ def _result(state: TrainState, run_folder: Path, ending: str, team: Team) -> Tra
 
 def _epoch_line(row: dict[str, float], config: TrainConfig, is_best: bool) -> str:
     waited = "" if math.isnan(row["input_wait"]) else f", {row['input_wait']:.0%} of training waiting for input"
+    fitted = f"at temperature {row[TEMPERATURE]:.2f}, " if TEMPERATURE in row else ""
     return (
         f"epoch {row['epoch']:.0f}/{config.epochs}  loss {row['loss']:.4f}  "
-        f"validation: clip log loss {row[MONITOR]:.4f}, AUC {row['val_clip_auc']:.4f}, "
+        f"validation: {fitted}clip log loss {row[MONITOR]:.4f}, AUC {row['val_clip_auc']:.4f}, "
         f"face log loss {row['val_face_log_loss']:.4f}, AUC {row['val_face_auc']:.4f}  "
         f"{row['seconds']:.0f} s{waited}{'  best so far' if is_best else ''}"
     )

@@ -6,10 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 import sklearn.metrics
+from scipy.special import expit
 
 ScoreClips = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """(probabilities float32 [n, places], is_face bool [n, places], clip_rows [n], num_clips) -> clip scores
 [num_clips], no NaN; `ScoringRule.clip_scores`."""
+
+FitTemperature = Callable[[np.ndarray, Callable[[float], np.ndarray]], float]
+"""(labels int [n], temperature -> clip scores [n]) -> the temperature at which their log loss is lowest;
+`evaluation.calibration.fit_temperature`."""
+
+TEMPERATURE = "temperature"
+"""The figure by which logits are divided before all others are reckoned."""
 
 MONITOR = "val_clip_log_loss"
 """The figure by which the best epoch is chosen; smaller is better."""
@@ -29,27 +37,35 @@ def area_under_roc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def validation_figures(
-    probabilities: np.ndarray,
+    logits: np.ndarray,
     is_face: np.ndarray,
     clip_rows: np.ndarray,
     clip_labels: np.ndarray,
     score_clips: ScoreClips,
+    fit_temperature: FitTemperature | None,
 ) -> dict[str, float]:
     """Return the figures of one validation pass.
 
     Args:
-        probabilities: float32, shape (n, places): probability of fake of each crop.
+        logits: float32, shape (n, places): what the network says of each crop.
         is_face: bool, shape (n, places).
         clip_rows: int, shape (n,): the clip of each track.
         clip_labels: int, shape (num_clips,): 0 real, 1 fake, -1 for rows that are no validation clips.
         score_clips: the scoring rule.
+        fit_temperature: finds a temperature, which is then among the figures; None for 1.
     """
     is_clip = clip_labels >= 0
     labels = clip_labels[is_clip]
-    scores = score_clips(probabilities, is_face, clip_rows, len(clip_labels))[is_clip]
+
+    def scores_at(temperature: float) -> np.ndarray:
+        return score_clips(expit(logits / temperature), is_face, clip_rows, len(clip_labels))[is_clip]
+
+    fitted = {TEMPERATURE: fit_temperature(labels, scores_at)} if fit_temperature else {}
+    temperature = fitted.get(TEMPERATURE, 1.0)
+    scores = scores_at(temperature)
     face_labels = np.broadcast_to(clip_labels[clip_rows][:, None], is_face.shape)[is_face]
-    faces = probabilities[is_face]
-    return {
+    faces = expit(logits / temperature)[is_face]
+    return fitted | {
         MONITOR: log_loss(labels, scores),
         "val_clip_auc": area_under_roc(labels, scores),
         "val_clip_accuracy": float(np.mean((scores >= 0.5) == (labels == 1))),

@@ -118,7 +118,7 @@ def make_score_step(
         strategy: runs the step.
 
     Returns:
-        Distributed batch -> (probabilities float32 [n, places], is_face bool [n, places], strip_row int32 [n]) of
+        Distributed batch -> (logits float32 [n, places], is_face bool [n, places], strip_row int32 [n]) of
         all replicas.
     """
 
@@ -126,14 +126,13 @@ def make_score_step(
         crops: tf.Tensor, is_face: tf.Tensor, strip_rows: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         logits = model(tf.reshape(crops, tf.concat([[-1], tf.shape(crops)[2:]], 0)), training=False)
-        probabilities = tf.sigmoid(tf.reshape(logits, tf.shape(is_face)))
         # Collectives know neither bool nor, on GPUs, int32.
-        return probabilities, tf.cast(is_face, tf.int64), tf.cast(strip_rows, tf.int64)
+        return tf.reshape(logits, tf.shape(is_face)), tf.cast(is_face, tf.int64), tf.cast(strip_rows, tf.int64)
 
     @tf.function
     def score_step(batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        probabilities, is_face, strip_rows = strategy.run(replica_step, args=batch)
-        gathered = [strategy.gather(value, axis=0) for value in (probabilities, is_face, strip_rows)]
+        logits, is_face, strip_rows = strategy.run(replica_step, args=batch)
+        gathered = [strategy.gather(value, axis=0) for value in (logits, is_face, strip_rows)]
         return gathered[0], tf.cast(gathered[1], tf.bool), tf.cast(gathered[2], tf.int32)
 
     return score_step
