@@ -13,8 +13,13 @@ import tensorflow as tf
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines import faces
+from tfdfd.data.alterations import used_columns
 from tfdfd.data.face_datasets import FaceDatasets
 from tfdfd.data.rows import FaceRows, StripRows
+
+ALTERED_TOGETHER = 128
+"""At least so many faces go through a CPU graph together if it alters some: of few faces an operator would get two or
+three, and the other threads wait for the one that has one more."""
 
 
 def training_dataset(
@@ -28,26 +33,30 @@ def training_dataset(
         ValueError: if the rows do not fill whole batches.
     """
     rows.num_steps(batch_size)
+    is_altered = bool(used_columns(rows.alterations))
+    together = max(batch_size, ALTERED_TOGETHER) if is_altered and device_id is None else batch_size
     specs = (
-        tf.TensorSpec([batch_size, crop_size, crop_size, 3], tf.uint8),
-        tf.TensorSpec([batch_size], tf.float32),
-        tf.TensorSpec([batch_size], tf.float32),
-        tf.TensorSpec([batch_size], tf.int32),
+        tf.TensorSpec([together, crop_size, crop_size, 3], tf.uint8),
+        tf.TensorSpec([together], tf.float32),
+        tf.TensorSpec([together], tf.float32),
+        tf.TensorSpec([together], tf.int32),
     )
-    return _dataset(
+    dataset = _dataset(
         lambda folder: faces.training_pipeline(
             rows,
             folder,
             crop_size=crop_size,
-            batch_size=batch_size,
+            batch_size=together,
             device_id=device_id,
             num_threads=num_threads,
         ),
         specs,
-        batch_size=batch_size,
+        batch_size=together,
         device_id=device_id,
         num_threads=num_threads,
     )
+    # The reader begins anew behind the last row, so the order of the faces is the same however many come together.
+    return dataset if together == batch_size else dataset.rebatch(batch_size, drop_remainder=True)
 
 
 def evaluation_dataset(

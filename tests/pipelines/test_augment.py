@@ -92,6 +92,17 @@ def test_a_face_for_which_nothing_is_drawn_stays_as_it_is_beside_one_that_is_alt
     assert abs(altered[1] - untouched[1]).mean() > 1
 
 
+def test_altered_faces_come_in_the_order_of_the_rows_in_batches_of_any_size_endlessly(tmp_path):
+    table = write_strips(tmp_path, num_tracks=3, num_places=2, crop_size=SIZE)
+    rows = epoch_rows(table, seed=0, epoch=0, global_batch_size=3, mirror=False)
+    rows = dataclasses.replace(rows, alterations=degraded(cutout=1.0)(len(rows)))
+    untouched = crops(TF_DATASETS, rows)
+    dataset = DALI_DATASETS.training(rows, crop_size=SIZE, batch_size=3, device_id=None, num_threads=2)
+    batches = [batch[0].astype(int) for batch in dataset.take(101).as_numpy_iterator()]
+    assert all(batch.shape == (3, SIZE, SIZE, 3) for batch in batches)
+    np.testing.assert_array_equal(np.concatenate(batches), np.resize(untouched, (303, SIZE, SIZE, 3)))
+
+
 @pytest.mark.parametrize("datasets", [DALI_DATASETS, TF_DATASETS], ids=lambda datasets: datasets.name)
 def test_a_hole_lies_where_it_is_drawn_before_the_face_is_mirrored(table, datasets):
     rows = plain_rows(table)
