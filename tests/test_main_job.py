@@ -55,6 +55,9 @@ def test_it_trains_exports_and_says_what_it_did(trained, folder):
     history = pd.read_csv(folder / "runs/tiny/history.csv")
     assert rule["temperature"] == pytest.approx(history["temperature"].iloc[-1])
     assert rule["temperature"] != 1
+    card = json.loads((folder / "saved_models/tiny/1/assets.extra/model_card.json").read_text())
+    assert card["training"]["fit_temperature"] is True
+    assert card["degradation"]["jpeg_quality"] == 30
     settings = (folder / "runs/tiny/config.toml").read_text()
     assert "[training]\n" in settings
     assert "\n[crops]\n" in settings

@@ -10,6 +10,7 @@ import pytest
 
 from tests.tiny_backbone import TINY
 from tfdfd.commands.exporting import export_best
+from tfdfd.data.degradation import Degradation
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.manifest import COLUMNS, Manifest
 from tfdfd.data.splits import Split
@@ -48,6 +49,7 @@ def test_the_exported_network_is_the_one_that_was_trained(
         Fingerprint({"crop_size": SIZE}, {"num_places": 1}),
         Split(clips, "val_folders=f"),
         config,
+        Degradation(),
         tmp_path / "model",
         Manifest(clips[list(COLUMNS)], "csv", tmp_path),
         say=lambda _: None,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow
 from tfdfd.data.atomic import write_atomically
+from tfdfd.data.degradation import Degradation
 from tfdfd.data.manifest import Manifest
 from tfdfd.data.splits import Split, describe_split
 from tfdfd.data.tables import records
@@ -87,6 +88,7 @@ def export_best(
     fingerprint: Fingerprint,
     split: Split,
     config: TrainConfig,
+    degradation: Degradation,
     output: Path,
     manifest: Manifest,
     *,
@@ -122,6 +124,7 @@ def export_best(
         split={"rule": split.rule, "seed": config.seed},
         figures={name: float(value) for name, value in result.best_figures.items()},
         training=dataclasses.asdict(config),
+        degradation=dataclasses.asdict(degradation),
     )
     return export_saved_model(
         classifier, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output, say=say

@@ -225,7 +225,7 @@ def _run(
     if exported is None:
         rule = dataclasses.replace(rule, temperature=result.best_figures.get(TEMPERATURE, rule.temperature))
         console.print(f"exporting epoch {result.best_epoch} to {output}, temperature {rule.temperature:.3g}")
-        export = partial(export_best, result, rule, fingerprint, split, config, output, manifest)
+        export = partial(export_best, result, rule, fingerprint, split, config, degradation, output, manifest)
         exported = export(say=console.print) if team.size == 1 else export_outside_a_cluster(export, say=console.print)
         record_export(run_folder, result, exported)
         console.print(f"exported {exported}, epoch {result.best_epoch} of {run_folder}", style="bold")

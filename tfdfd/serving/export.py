@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class ModelCard:
     """Validation figures of the exported checkpoint."""
     training: dict[str, Any]
     """The training configuration."""
+    degradation: dict[str, Any] = field(default_factory=dict)
+    """What was done to its faces."""
 
 
 def export_saved_model(
