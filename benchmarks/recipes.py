@@ -37,20 +37,23 @@ CHOOSING = ("dfdc_train_part_33", "dfdc_train_part_34")
 JUDGING = tuple(f"dfdc_train_part_{part}" for part in range(35, 40))
 
 INGREDIENTS: dict[str, tuple[str, ...]] = {
-    "one cosine with warm-up": ("--schedule", "cosine", "--warmup-epochs", "0.5"),
+    # Those of the winning recipe, as it has them.
+    "MixUp": ("--mixup", "0.5"),
+    "fitted temperature": ("--fit-temperature",),
+    "paired": ("--balance", "paired"),
+    "moved, recoloured, JPEG": ("--move", "1", "--colour", "0.5", "--jpeg", "0.2"),
+    "averaged weights": ("--ema-momentum", "0.999"),
+    "dropout 0.5": ("--dropout", "0.5"),
+    "one cosine with warm-up": ("--schedule", "cosine", "--warmup-epochs", "1"),
     "AdamW": ("--optimizer", "adamw"),
     "label smoothing": ("--label-smoothing", "0.05"),
-    "averaged weights": ("--ema-momentum", "0.98"),
-    "clipping": ("--clip-norm", "1"),
-    "hidden layer": ("--hidden-size", "512"),
-    "paired": ("--balance", "paired"),
-    "degradation": (
-        *("--move", "0.5", "--colour", "0.3", "--blur", "0.1", "--downscale", "0.2", "--noise", "0.1", "--jpeg", "0.3"),
-    ),
     "cut-outs": ("--cutout", "0.3"),
-    "MixUp": ("--mixup", "0.5"),
-    "CutMix": ("--cutmix", "0.5"),
+    "clipping": ("--clip-norm", "1"),
+    # Others.
+    "blurred, shrunk, noisy": ("--blur", "0.1", "--downscale", "0.2", "--noise", "0.1"),
     "self-blended beside given": ("--fakes", "both"),
+    "CutMix": ("--cutmix", "0.5"),
+    "hidden layer": ("--hidden-size", "512"),
 }
 """What is added to plain, one at a time."""
 
