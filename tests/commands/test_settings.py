@@ -30,11 +30,11 @@ def test_a_flag_counts_more_than_a_file_a_recipe_and_a_default(tmp_path: Path) -
     path.write_text("[training]\nlabel_smoothing = 0.2\nclip_norm = 2.0\n")
     recipe = ("--recipe", "winning")
     file = ("--config", str(path))
-    defaults = {"label_smoothing": 0.4, "clip_norm": 4.0, "dropout": 0.4, "seed": 4}
+    defaults = {"label_smoothing": 0.4, "clip_norm": 4.0, "hidden_size": 64, "seed": 4}
     mixed = settings(*recipe, *file, "--label-smoothing", "0.1", defaults=defaults)
     assert (mixed.label_smoothing, mixed.clip_norm) == (0.1, 2.0)
     assert mixed.ema_momentum == RECIPES["winning"]["training"]["ema_momentum"]
-    assert (mixed.dropout, mixed.seed) == (0.4, 4)
+    assert (mixed.hidden_size, mixed.seed) == (64, 4)
     assert settings(*recipe, defaults=defaults).clip_norm == RECIPES["winning"]["training"]["clip_norm"]
 
 
