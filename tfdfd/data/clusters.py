@@ -25,8 +25,8 @@ COMPONENTS = 64
 """Principal components that are kept: of dlib's 128 numbers they hold 0.97 of the variance and more."""
 _MIN_SAMPLES = 2
 """Two embeddings are a person: with more, people who are seen in few clips fall apart."""
-_JOINS_BY_ONE_FACE = 0.20
-"""A fake of which fewer than three faces were embedded joins a person only within this distance."""
+_JOINS, _JOINS_BY_FEW_FACES = 0.28, 0.20
+"""Distance within which a fake joins a person, and the same where fewer than three of its faces were embedded."""
 _PERPLEXITY, _ITERATIONS = 30.0, 500
 _MAP_PERCENTILE = 99
 """Of the distances in the map between embeddings that are near each other: so many of them DBSCAN shall bridge."""
@@ -75,7 +75,7 @@ def find_people(
         num_faces: int, shape (n,): faces that each is the mean of; None for at least three.
         cluster_on: one of CLUSTER_ON. With `tsne` DBSCAN works on the map, and each of its clusters is parted again
             where its members are farther than eps from each other: a map knows no far away, everyone has neighbours.
-        eps: greatest distance of neighbours; None for the one of EPS.
+        eps: greatest distance of neighbours, and of a fake from the person it joins; None for the measured ones.
         draw_map: whether to draw the t-SNE map where DBSCAN does not need it.
         seed: of t-SNE.
 
@@ -84,6 +84,7 @@ def find_people(
     """
     if cluster_on not in CLUSTER_ON:
         raise ValueError(f"cluster_on must be one of {list(CLUSTER_ON)}, got {cluster_on!r}")
+    joins_within = _JOINS if eps is None else eps
     eps = EPS[cluster_on] if eps is None else eps
     if not eps > 0:
         raise ValueError(f"eps must be above 0, got {eps}")
@@ -112,7 +113,7 @@ def find_people(
     if len(fakes):
         nearest, distance = _nearest(vectors[fakes], vectors[real])
         few = np.zeros(len(fakes), bool) if num_faces is None else num_faces[fakes] < 3
-        joins = distance < np.where(few, min(eps, _JOINS_BY_ONE_FACE), eps)
+        joins = distance < np.where(few, min(joins_within, _JOINS_BY_FEW_FACES), joins_within)
         person[fakes[joins]] = person[real[nearest[joins]]]
         person[fakes[~joins]] = person.max() + 1 + np.arange((~joins).sum())
         if tsne is not None:
