@@ -132,7 +132,8 @@ def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmb
         console.print(f"  {clip_id}, track {number + 1}: {reason}", style="yellow")
     if embeddings.failed:
         console.print(
-            f"{len(embeddings.failed)} of {num_tracks} tracks could not be embedded: each counts as a person of its own",
+            f"{len(embeddings.failed)} of {num_tracks} tracks could not be embedded: each counts as a "
+            "person of its own",
             style="yellow",
         )
     blind = embeddings.table["num_aligned"] == 0
@@ -164,7 +165,7 @@ def _cluster(
             is_fake=is_fake,
             num_faces=embeddings.table["num_faces"].to_numpy(),
             cluster_on=cluster_on,
-            eps=eps,
+            eps=config.eps,
             seed=config.seed,
         )
     return clusters, {"embedder": config.embedder, "cluster_on": cluster_on, "eps": eps, "seed": config.seed}
@@ -238,8 +239,8 @@ def _write_kept(
         write_atomically(path, csv_of(kept).to_csv(index=False).encode())
     num_fake = int((kept["label"] == FAKE).sum())
     console.print(
-        f"kept {len(kept):,} of {len(table):,} clips ({len(kept) - num_fake:,} real, {num_fake:,} fake), at most {count} "
-        f"of each person and label but where a person is seen only beside others: --data {path}"
+        f"kept {len(kept):,} of {len(table):,} clips ({len(kept) - num_fake:,} real, {num_fake:,} fake), at most "
+        f"{count} of each person and label but where a person is seen only beside others: --data {path}"
     )
     if num_fake == 0:
         console.print("no fake is kept: there is none with a face", style="yellow")

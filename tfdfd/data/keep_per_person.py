@@ -15,11 +15,11 @@ from tfdfd.data.tables import columns, values
 def keep_per_person(table: pd.DataFrame, people: pd.DataFrame, *, count: int, seed: int) -> np.ndarray:
     """Choose a few clips of every person.
 
-    A real clip is of the person of its main track. A fake is of the person whose recording was altered: of its original,
-    which is what training tells apart; where the original is not here, of that original's name, and where it is not
-    known, of whoever was found in the fake itself. Of each person at most `count` real clips are chosen and as many fakes:
-    first those made from the chosen real clips, of each method in turn. Then a real clip is added for everyone who is
-    seen in real clips but in none of those chosen.
+    A real clip is of the person of its main track. A fake is of the person whose recording was altered: of its
+    original, from which training shall tell it; where the original is not here, of that original's name, and where it
+    is not known, of whoever was found in the fake itself. Of each person at most `count` real clips are chosen and as
+    many fakes: first those made from the chosen real clips, of each method in turn. Then a real clip is added for
+    everyone who is seen in real clips but in none of those chosen.
 
     Args:
         table: a manifest's table, n rows; clips without a face are never chosen.

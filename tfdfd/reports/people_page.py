@@ -82,9 +82,8 @@ def write_people_page(
     alone = people[people["person"].map(counts) == 1].reset_index(drop=True)
     strips = store.tracks(columns=["clip_id", "track", "strip", "is_face"])
     strips = {(row["clip_id"], int(row["track"])): row for row in records(strips)}
-    by_person = {
-        str(name): part for name, part in people[people["person"].isin(together[:PEOPLE_SHOWN])].groupby("person")
-    }
+    shown_rows = rows_where(people, people["person"].isin(together[:PEOPLE_SHOWN]).to_numpy())
+    by_person = {str(name): part for name, part in shown_rows.groupby("person")}
 
     def shown() -> Iterator[PersonShown]:
         for name in together[:PEOPLE_SHOWN]:
