@@ -71,10 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_people(store.folder, people, settings)
     _print_found(people, clusters, embeddings, console)
     table = with_people(manifest, people)
-    split = _split(table, arguments, config, console)
+    split, problem = _split(table, arguments, config, console)
     if arguments.keep_per_person is not None:
         _write_kept(store, table, people, arguments, config, console)
     _write_page(store, people, manifest, split, settings, embeddings, arguments, console)
+    if problem is not None:
+        raise problem
     return 0
 
 
@@ -187,8 +189,15 @@ def _print_found(people: pd.DataFrame, clusters: Clusters, embeddings: TrackEmbe
         )
 
 
-def _split(table: pd.DataFrame, arguments: argparse.Namespace, config: PeopleConfig, console: Console) -> Split | None:
-    """Split as run_train.py would, print the proof; without flags, say why where it cannot be done."""
+def _split(
+    table: pd.DataFrame, arguments: argparse.Namespace, config: PeopleConfig, console: Console
+) -> tuple[Split | None, TfdfdError | None]:
+    """Split as run_train.py would and print the proof.
+
+    Returns:
+        The split, None where there is none, and what stands in the way of one that was asked for: the page, which
+        shows why, comes first.
+    """
     from tfdfd.commands.train import print_split
     from tfdfd.data.splits import split_manifest
 
@@ -197,16 +206,16 @@ def _split(table: pd.DataFrame, arguments: argparse.Namespace, config: PeopleCon
     is_asked = arguments.drop_parted or any(value is not None for value in given.values())
     if not is_asked and np.any(table["label"] == NO_LABEL):
         console.print("the clips have no labels, so there are no sides to show")
-        return None
+        return None, None
     try:
         split = split_manifest(table, **given, seed=config.seed, drop_parted=arguments.drop_parted)
     except TfdfdError as error:
         if is_asked:
-            raise
+            return None, error
         console.print(f"no sides are shown, for the clips cannot be split: {error}", style="yellow")
-        return None
+        return None, None
     print_split(split, console)
-    return split
+    return split, None
 
 
 def _write_kept(

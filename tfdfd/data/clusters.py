@@ -93,8 +93,7 @@ def find_people(
         return Clusters(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros((0, 1)), None)
     is_real = np.ones(n, bool) if is_fake is None or is_fake.all() else ~is_fake
     real = np.flatnonzero(is_real)
-    model = PCA(min(COMPONENTS, len(real), vectors.shape[1]), svd_solver="full").fit(vectors[real].astype(np.float64))
-    pca = model.transform(vectors.astype(np.float64))
+    pca = principal_components_of(vectors, is_real)
     drawn = tsne_map(pca[real], seed=seed) if draw_map or cluster_on == "tsne" else None
     if cluster_on == "tsne" and drawn is not None:
         in_map = _dbscan(drawn, map_eps(pca[real], drawn, eps), algorithm="kd_tree")
@@ -120,6 +119,22 @@ def find_people(
             tsne[fakes[joins]] = tsne[real[nearest[joins]]]
     person = _by_size(person)
     return Clusters(person, np.bincount(person)[person] == 1, pca, tsne)
+
+
+def principal_components_of(vectors: np.ndarray, is_real: np.ndarray | None = None) -> np.ndarray:
+    """Return the principal components of vectors, as many as COMPONENTS where there are so many.
+
+    Args:
+        vectors: float, shape (n, d).
+        is_real: bool, shape (n,): which of them say what the components are; None for all.
+
+    Returns:
+        float64, shape (n, k).
+    """
+    x = vectors.astype(np.float64)
+    chosen = x if is_real is None else x[is_real]
+    with np.errstate(invalid="ignore"):  # of one vector, or of equal ones, there is no share of the variance
+        return PCA(min(COMPONENTS, *chosen.shape), svd_solver="full").fit(chosen).transform(x)
 
 
 def tsne_map(components: np.ndarray, *, seed: int) -> np.ndarray:
