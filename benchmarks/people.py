@@ -2,17 +2,17 @@
 
 Simulated are unit vectors of 128 numbers. People differ in how often they are seen: one track to 200, twelve on
 average. Distances are about those of dlib's network on tracks of real clips: of one person 0.22 in the middle and 0.34
-at most but for one pair in a hundred, of two people 0.6 in the middle and 0.36 at least but for one pair in ten thousand.
+at most but for one pair in a hundred, of two people 0.6 in the middle, 0.36 at least but for one pair in ten thousand.
 
 Printed is, of each count and way (`pca`, `tsne`): seconds, seconds of processor time, people found and simulated,
-purity and completeness. To time two cores: `taskset -c 0,1`; where other work wants these cores, look at the processor time of
-OMP_NUM_THREADS=1, for threads that wait for each other burn time.
+purity and completeness. To time two cores: `taskset -c 0,1`; where other work wants these cores, look at the processor
+time with OMP_NUM_THREADS=1, for threads that wait for each other burn time.
 
 With --clips, a folder of FaceForensics++: every face of its clips is embedded alone, and is of a person who is known
 from the clip's name (of the donor for Deepfakes and FaceSwap, of the target for Face2Face and NeuralTextures); and the
-same of whole tracks. With --crops, the store of ready-made crops of one face a clip, in which `tfdfd people` has run: of real clips the
-share that lies in the folder which most of their person lies in. People recur in other folders now and then, so that is
-at most the purity.
+same of whole tracks. With --crops, a store of ready-made crops of one face a clip: the share of the real ones that lie
+in the folder which most of their person lies in. People recur in other folders now and then, so that is at most the
+purity.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="*", default=[1000, 2000, 5000, 10_000, 20_000], metavar="N")
     parser.add_argument("--ways", nargs="*", default=list(CLUSTER_ON), choices=CLUSTER_ON)
     parser.add_argument("--clips", metavar="DIR", help="clips in the layout of FaceForensics++")
-    parser.add_argument("--crops", metavar="STORE", help="store of ready-made crops in which tfdfd people has run")
+    parser.add_argument("--crops", metavar="STORE", help="store of ready-made crops, one face a clip")
     arguments = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
     if arguments.counts:

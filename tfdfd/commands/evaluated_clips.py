@@ -165,7 +165,7 @@ def _require_both_labels(name: str, labels: np.ndarray) -> None:
 
 def _family(row: dict[str, Any]) -> set[str]:
     """Return the recordings that a clip was made of, whatever their compression, and who is seen in it."""
-    people = (name.strip() for name in row["person"].split(BETWEEN_PEOPLE))
+    people = (name.strip() for name in row.get("person", "").split(BETWEEN_PEOPLE))
     return {family_key(name) for name in (row["clip_id"], row["original"], row["donor"], *people)} - {""}
 
 
