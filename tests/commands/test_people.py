@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.stores import NUM_PLACES, new_store, ok_clip, painted, track_of
+from tests.stores import CROP_SIZE, MARGIN, NUM_PLACES, ok_clip, painted, track_of
 from tfdfd.clip import NO_FACE, OK, ClipFaces, TfdfdError
 from tfdfd.commands.console import make_console
 from tfdfd.commands.known_people import print_people_of_sides, with_known_people
 from tfdfd.commands.people import main
+from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.manifest import COLUMNS, load_manifest
 from tfdfd.data.people import read_people
+from tfdfd.data.store import FaceStore
 
 COLOURS = {"red": (220, 10, 10), "green": (10, 220, 10), "blue": (10, 10, 220), "yellow": (200, 200, 5)}
 EMBEDDER = ["--embedder", "tests.colour_embedder:ColourEmbedder"]
@@ -18,7 +20,9 @@ EMBEDDER = ["--embedder", "tests.colour_embedder:ColourEmbedder"]
 
 def make_store(folder, rows, *, labels=None):
     """A store of clips: rows of (clip_id, label, original, folder, colour)."""
-    store = new_store(folder / "store")
+    made = {"detector": {"detector": "mtcnn"}, "margin": MARGIN, "alignment": "none", "frame_rule": "all"}
+    fingerprint = Fingerprint(made | {"crop_size": CROP_SIZE, "strip_codec": "jpeg"}, {"source": str(folder)})
+    store, _ = FaceStore.create_or_open(folder / "store", fingerprint, num_places=NUM_PLACES)
     frames = ok_clip("a").frames
     with store.writing():
         for clip_id, _, _, _, colour in rows:

@@ -165,11 +165,13 @@ def _run(
     alone = store_alone(arguments, crops, console)
     manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
     print_manifest_notes(manifest, console)
-    if arguments.ignore_people or arguments.stream:
-        clips = manifest.table
-    else:
-        planned = planned_store(manifest, arguments.store, crops, crop_margin=arguments.crop_margin)[0]
-        clips = with_known_people(manifest.table, alone.folder if alone else planned, console)
+    clips = manifest.table
+    if not (arguments.ignore_people or arguments.stream):
+        if alone is not None:
+            folder = alone.folder
+        else:
+            folder, *_ = planned_store(manifest, arguments.store, crops, crop_margin=arguments.crop_margin)
+        clips = with_known_people(clips, folder, console)
     split = split_manifest(
         clips,
         val_folders=arguments.val_folders,
