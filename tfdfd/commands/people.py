@@ -138,10 +138,10 @@ def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmb
             "person of its own",
             style="yellow",
         )
-    blind = embeddings.table["num_aligned"] == 0
-    if blind.any():
+    blind = embeddings.table["num_aligned"].to_numpy() == 0
+    if np.any(blind):
         console.print(
-            f"in {int(blind.sum())} of {len(blind)} tracks no landmarks are known: their faces are laid by their box, "
+            f"in {int(np.sum(blind))} of {len(blind)} tracks no landmarks are known: faces are laid by their box, "
             "and may be taken for strangers"
         )
     return embeddings
@@ -246,7 +246,7 @@ def _write_kept(
     with explain_write_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, csv_of(kept).to_csv(index=False).encode())
-    num_fake = int((kept["label"] == FAKE).sum())
+    num_fake = int(np.sum(values(kept, "label") == FAKE))
     console.print(
         f"kept {len(kept):,} of {len(table):,} clips ({len(kept) - num_fake:,} real, {num_fake:,} fake), at most "
         f"{count} of each person and label but where a person is seen only beside others: --data {path}"

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from tfdfd.clip import FAKE, REAL, ClipError
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import decode_strip
-from tfdfd.data.tables import records, rows_where
+from tfdfd.data.tables import records, rows_where, values
 from tfdfd.reports.charts import LEGEND_ROW, RIGHT, Chart, drawing, series_style
 from tfdfd.reports.faces_in_crops import shrink
 from tfdfd.reports.page import counted, picture_uri, write_page
@@ -77,12 +77,13 @@ def write_people_page(
     Raises:
         TfdfdError: if it cannot be written.
     """
-    counts = people["person"].value_counts()
-    together = [name for name in sorted(counts.index) if counts[name] > 1]
-    alone = people[people["person"].map(counts) == 1].reset_index(drop=True)
+    names = values(people, "person")
+    found, which, counts = np.unique(names.astype(str), return_inverse=True, return_counts=True)
+    together = found[counts > 1].tolist()  # by name, and so the most seen first
+    alone = rows_where(people, counts[which] == 1)
     strips = store.tracks(columns=["clip_id", "track", "strip", "is_face"])
     strips = {(row["clip_id"], int(row["track"])): row for row in records(strips)}
-    shown_rows = rows_where(people, people["person"].isin(together[:PEOPLE_SHOWN]).to_numpy())
+    shown_rows = rows_where(people, np.isin(names, together[:PEOPLE_SHOWN]))
     by_person = {str(name): part for name, part in shown_rows.groupby("person")}
 
     def shown() -> Iterator[PersonShown]:
