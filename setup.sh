@@ -22,12 +22,12 @@ fail() {
 }
 
 demo=yes
-extras=dev,ray,app
+extras=dev,ray,app,people
 tensorflow=tensorflow
 for argument in "$@"; do
     case "$argument" in
         --no-demo) demo=no ;;
-        --gpu) extras=dev,ray,app,gpu tensorflow='tensorflow[and-cuda]' ;;
+        --gpu) extras=dev,ray,app,people,gpu tensorflow='tensorflow[and-cuda]' ;;
         -h | --help) usage && exit 0 ;;
         *) usage >&2 && fail "unknown option $argument" ;;
     esac

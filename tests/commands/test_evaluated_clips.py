@@ -51,6 +51,15 @@ def test_a_fake_whose_original_was_trained_on_is_refused():
         ]), model)  # fmt: skip
 
 
+def test_a_clip_that_shows_somebody_who_was_trained_on_is_refused():
+    model = Model(("a", "", "", "one", "train"))
+    model._clips["person"] = "p1@x;p2@x"
+    table = manifest(("b", 0, "", "two"), ("b_fake", 1, "b", "two"))
+    assert len(choose(table.assign(person=["p3@x", ""]), model).table) == 2
+    with pytest.raises(TfdfdError, match=r"somebody seen in them, the first: b\."):
+        choose(table.assign(person=["p3@x;p2@x", ""]), model)
+
+
 def test_an_original_whose_fake_was_trained_on_is_refused_in_any_compression():
     model = Model(("Deepfakes/c23/001_002", "youtube/c23/001", "youtube/c23/002", "f", "train"))
     table = manifest(("youtube/c40/002", 0, "", "f"), ("x", 1, "y", "f"))

@@ -194,6 +194,15 @@ def check_gradio() -> Check:
     return Check("Gradio", WARNING, "not installed: everything but tfdfd app works", "pip install -e '.[app]'")
 
 
+def check_face_embedder() -> Check:
+    """Whether the package is installed whose weights tell people apart."""
+    version = version_of("face-recognition-models")
+    if version:
+        return Check("face embedder", OK, f"face-recognition-models {version}: tfdfd people")
+    detail = "face-recognition-models is not installed: everything but tfdfd people works"
+    return Check("face embedder", WARNING, detail, "pip install -e '.[people]'")
+
+
 def check_imagenet_weights() -> Check:
     """Whether Keras already holds the ImageNet weights of Xception, or would download them."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -246,6 +255,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_mtcnn,
     check_keras_cv,
     check_gradio,
+    check_face_embedder,
     check_imagenet_weights,
     check_pipelines,
     check_data_folder,

@@ -16,8 +16,9 @@ from tfdfd.commands.evaluation_output import print_result, require_writable, sav
 from tfdfd.commands.extracting import add_worker_flags, worker_config
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.inputs import data_folder, newest_model
+from tfdfd.commands.known_people import with_known_people
 from tfdfd.commands.prepare import print_manifest_notes
-from tfdfd.commands.scoring import load_models, model_name, score_by
+from tfdfd.commands.scoring import evaluated_store, load_models, model_name, score_by
 from tfdfd.data.manifest import load_manifest
 from tfdfd.evaluation.config import EvalConfig, RuleConfig
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     print_manifest_notes(manifest, console)
     clips = choose_clips(
-        manifest.table,
+        with_known_people(manifest.table, evaluated_store(models[0], manifest, arguments), console),
         models,
         val_folders=arguments.val_folders,
         calibrate_folders=rule_config.calibrate_folders,

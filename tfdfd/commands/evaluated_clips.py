@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 from tfdfd.clip import FAKE, REAL, TfdfdError
-from tfdfd.data.connected_sets import connected_sets, family_key
+from tfdfd.data.connected_sets import BETWEEN_PEOPLE, connected_sets, family_key
 from tfdfd.data.splits import CALIBRATION, SPLITS, TRAIN, VAL, in_folders, require_whole_sets
 from tfdfd.data.tables import records, rows_where, some, values
 
@@ -146,9 +146,9 @@ def _require_unseen(table: pd.DataFrame, seen: set[str], how: str, include_train
     leaked = [row["clip_id"] for row in records(table) if not seen.isdisjoint(_family(row))]
     if leaked and not include_train:
         raise TfdfdError(
-            f"the model was {how} on {len(leaked)} of these {len(table)} clips, or on their original or a fake of "
-            f"it, the first: {some(leaked, limit=3)}. Choose others with --val-folders and --calibrate-folders, or "
-            "give --include-train to score them all the same"
+            f"the model was {how} on {len(leaked)} of these {len(table)} clips, or on their original, a fake of it or "
+            f"somebody seen in them, the first: {some(leaked, limit=3)}. Choose others with --val-folders and "
+            "--calibrate-folders, or give --include-train to score them all the same"
         )
 
 
@@ -164,8 +164,9 @@ def _require_both_labels(name: str, labels: np.ndarray) -> None:
 
 
 def _family(row: dict[str, Any]) -> set[str]:
-    """Return the recordings that a clip was made of, whatever their compression."""
-    return {family_key(row[name]) for name in ("clip_id", "original", "donor")} - {""}
+    """Return the recordings that a clip was made of, whatever their compression, and who is seen in it."""
+    people = (name.strip() for name in row.get("person", "").split(BETWEEN_PEOPLE))
+    return {family_key(name) for name in (row["clip_id"], row["original"], row["donor"], *people)} - {""}
 
 
 def _recording(row: dict[str, Any]) -> str:

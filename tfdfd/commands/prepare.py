@@ -80,26 +80,17 @@ def prepare_store(
             are done.
     """
     from tfdfd.data.fingerprint import require_same_preprocessing
-    from tfdfd.data.ready_crops import import_ready_crops, ready_crops_fingerprint
+    from tfdfd.data.ready_crops import import_ready_crops
     from tfdfd.data.store import FILE_IS_GONE, FaceStore
-    from tfdfd.extraction import clips_to_do, extraction_fingerprint
+    from tfdfd.extraction import clips_to_do
 
     _refuse_what_is_not_honoured(manifest, config, workers, crop_margin)
-    if manifest.is_faces:
-        fingerprint = ready_crops_fingerprint(manifest, crop_margin, provenance(manifest.root))
-        num_places = 1
-    else:
-        from tfdfd.faces.mtcnn_weights import mtcnn_settings
-
-        settings = mtcnn_settings(min_face_share=config.min_face_share)
-        fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
-        num_places = config.places
+    path, fingerprint, num_places = planned_store(manifest, folder, config, crop_margin=crop_margin)
     if expected is not None:
         warning = require_same_preprocessing(
             expected, fingerprint, expected_name="the model", found_name="this run", accept=accept_mismatch
         )
         _warn(console, warning)
-    path = Path(folder) if folder else default_store(manifest, fingerprint, num_places)
     store, warning = FaceStore.create_or_open(path, fingerprint, num_places=num_places, accept_mismatch=accept_mismatch)
     _warn(console, warning)
     if store.shards():
@@ -147,6 +138,28 @@ def prepare_store(
             f"All others are done; the same command tries these again. Please report this:\n{bugs.first_traceback}"
         )
     return store
+
+
+def planned_store(
+    manifest: Manifest, folder: str | None, config: ExtractionConfig, *, crop_margin: float | None
+) -> tuple[Path, Fingerprint, int]:
+    """Return where the store of a manifest lies, the fingerprint of its crops and its places, and make nothing.
+
+    Args and Raises: as of `prepare_store`.
+    """
+    from tfdfd.data.ready_crops import ready_crops_fingerprint
+    from tfdfd.extraction import extraction_fingerprint
+
+    if manifest.is_faces:
+        fingerprint = ready_crops_fingerprint(manifest, crop_margin, provenance(manifest.root))
+        num_places = 1
+    else:
+        from tfdfd.faces.mtcnn_weights import mtcnn_settings
+
+        settings = mtcnn_settings(min_face_share=config.min_face_share)
+        fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
+        num_places = config.places
+    return Path(folder) if folder else default_store(manifest, fingerprint, num_places), fingerprint, num_places
 
 
 def _require_held(store: FaceStore, reported: Sequence[str]) -> None:

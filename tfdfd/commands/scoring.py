@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
@@ -17,8 +18,9 @@ from tfdfd.commands.console import WorkProgress, import_tensorflow
 from tfdfd.commands.evaluated_clips import EvaluatedClips
 from tfdfd.commands.extracting import WorkerConfig
 from tfdfd.commands.inputs import make_datasets
-from tfdfd.commands.prepare import prepare_store
+from tfdfd.commands.prepare import planned_store, prepare_store
 from tfdfd.data.manifest import Manifest
+from tfdfd.data.tables import rows_where, values
 from tfdfd.extraction import extraction_config_of
 from tfdfd.faces.config import ExtractionConfig
 
@@ -76,6 +78,16 @@ def model_name(model: LoadedModel) -> str:
     return model.name
 
 
+def evaluated_store(model: LoadedModel, manifest: Manifest, arguments: argparse.Namespace) -> Path:
+    """Return where the store lies, or will lie, whose faces a model is shown.
+
+    Args: as of `score_by`.
+    """
+    extraction = None if manifest.is_faces else extraction_config_of(model.fingerprint, places=arguments.places)
+    config = extraction or _no_places(arguments.places)
+    return planned_store(manifest, arguments.store, config, crop_margin=arguments.crop_margin)[0]
+
+
 def score_by(
     model: LoadedModel,
     manifest: Manifest,
@@ -100,8 +112,10 @@ def score_by(
         TfdfdError: if crops were made otherwise than the model's, or cannot be made or scored.
     """
     extraction = None if manifest.is_faces else extraction_config_of(model.fingerprint, places=arguments.places)
+    asked = values(manifest.table, "clip_id")
     store = prepare_store(
-        dataclasses.replace(manifest, table=clips.table),
+        # The manifest's own rows: people who were found belong to the split, not to the store's labels.
+        dataclasses.replace(manifest, table=rows_where(manifest.table, np.isin(asked, clips.table["clip_id"]))),
         arguments.store,
         extraction or _no_places(arguments.places),
         console,

@@ -27,7 +27,8 @@ from tfdfd.commands.inputs import (
     INPUTS,
     data_folder,
 )
-from tfdfd.commands.prepare import add_store_flags, prepare_store, print_manifest_notes
+from tfdfd.commands.known_people import print_people_of_sides, with_known_people
+from tfdfd.commands.prepare import add_store_flags, planned_store, prepare_store, print_manifest_notes
 from tfdfd.commands.settings import add_settings_flags, parse_settings, settings_from_flags
 from tfdfd.commands.training_inputs import manifest_of, store_alone, store_sources, stream_sources
 from tfdfd.data.atomic import explain_write_errors
@@ -71,6 +72,15 @@ def make_parser() -> argparse.ArgumentParser:
     split.add_argument("--val-folders", metavar="GLOB", help="folders to validate on, e.g. 'dfdc_train_part_4?'")
     split.add_argument("--val-originals", metavar="IDS", help="originals to validate on, with all their fakes: 183,253")
     split.add_argument("--val-fraction", type=float, metavar="F", help="share of the clips to validate on")
+    parser.add_argument(
+        "--drop-parted",
+        action="store_true",
+        help="where --val-folders or --val-originals puts a person on both sides: leave out the training clips that "
+        "show them, rather than stop",
+    )
+    parser.add_argument(
+        "--ignore-people", action="store_true", help="split as if `tfdfd people` had found nobody in the store"
+    )
     parser.add_argument("--output", metavar="DIR", help="where the SavedModel goes (default: saved_models/<data>)")
     parser.add_argument("--run-folder", metavar="DIR", help="checkpoints and logs (default: runs/<name of the output>)")
     parser.add_argument(
@@ -155,13 +165,21 @@ def _run(
     alone = store_alone(arguments, crops, console)
     manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
     print_manifest_notes(manifest, console)
+    clips = manifest.table
+    if not (arguments.ignore_people or arguments.stream):
+        if alone is not None:
+            folder = alone.folder
+        else:
+            folder, *_ = planned_store(manifest, arguments.store, crops, crop_margin=arguments.crop_margin)
+        clips = with_known_people(clips, folder, console)
     split = split_manifest(
-        manifest.table,
+        clips,
         val_folders=arguments.val_folders,
         val_originals=arguments.val_originals,
         val_fraction=arguments.val_fraction,
         seed=config.seed,
         needs_fakes=config.fakes != "self_blended",
+        drop_parted=arguments.drop_parted,
     )
     print_split(split, console)
     name = "demo" if arguments.demo else manifest.root.resolve().name
@@ -273,6 +291,7 @@ def print_split(split: Split, console: Console) -> None:
     ]
     header = ["side", "clips", "real", "fake", "connected sets", "folders"]
     print_table(console, f"Split by {split.rule}", header, rows)
+    print_people_of_sides(split.table, console)
 
 
 def _print_next(exported: Path, arguments: argparse.Namespace, manifest: Manifest, console: Console) -> None:

@@ -13,6 +13,8 @@ from scipy.sparse.csgraph import connected_components
 from tfdfd.clip import FAKE
 from tfdfd.data.tables import values
 
+BETWEEN_PEOPLE = ";"
+"""Parts the names in the column `person` of a clip that shows several people."""
 _TRIES = 32
 _WORK = 200_000  # sets looked at in all tries together: about a quarter of a second
 _COMPRESSION = re.compile(r"/(?:raw|c0|c23|c40)/")
@@ -37,8 +39,9 @@ def connected_sets(table: pd.DataFrame, *, whole_folders: bool = False) -> np.nd
     - A fake and its original, and through it all fakes of that original, even where the original itself is absent.
     - A fake and its donor: 183 and 253 of FaceForensics++ are swapped with each other, so they are one set.
     - The same recording in several compressions.
-    - The person seen and the donor, where the layout names people (Celeb-DF): the clips of one person are one set.
-      Because its people are swapped in groups, all of Celeb-DF v2 is a few large sets and single YouTube clips.
+    - The people seen and the donor, where the layout names people (Celeb-DF) or `tfdfd people` has found them: the
+      clips of one person are one set. Because its people are swapped in groups, all of Celeb-DF v2 is a few large sets
+      and single YouTube clips.
     - A fake of unknown original and its whole folder, one of whose clips may be the original. (All known originals of
       DFDC lie in the folder of their fakes.) Where the folder is unknown too, nothing can link it.
 
@@ -52,10 +55,11 @@ def connected_sets(table: pd.DataFrame, *, whole_folders: bool = False) -> np.nd
     n = len(table)
     if n == 0:
         return np.zeros((0,), np.int64)
-    links = [family_keys(table, name) for name in ("clip_id", "original", "donor", "person")]
-    names = np.concatenate(links)
+    links = [family_keys(table, name) for name in ("clip_id", "original", "donor")]
+    seen_in, seen = people_seen(table)
+    names = np.concatenate([*links, seen])
     codes, uniques = pd.factorize(names)
-    rows = np.tile(np.arange(n), len(links))
+    rows = np.concatenate([np.tile(np.arange(n), len(links)), seen_in])
     named = names != ""
 
     folders = table.groupby(["dataset", "folder"], sort=False).ngroup().to_numpy()
@@ -69,6 +73,25 @@ def connected_sets(table: pd.DataFrame, *, whole_folders: bool = False) -> np.nd
     graph = coo_matrix((np.ones(len(starts), np.int8), (starts, ends)), shape=(size, size))
     _, sets = connected_components(graph, directed=False)
     return pd.factorize(sets[:n])[0].astype(np.int64)
+
+
+def people_seen(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return who is seen in which clip.
+
+    Args:
+        table: a manifest's table, n rows; its `person` may name several people of a clip.
+
+    Returns:
+        int64 (m,), rows of the table, ascending; object (m,), a person of that row's clip, never empty.
+    """
+    rows, names = list[int](), list[str]()
+    people = family_keys(table, "person")
+    for row in np.flatnonzero(people != "").tolist():
+        for name in people[row].split(BETWEEN_PEOPLE):
+            if name.strip():
+                rows.append(row)
+                names.append(name.strip())
+    return np.array(rows, np.int64), np.array(names, object)
 
 
 def unknown_originals(table: pd.DataFrame) -> np.ndarray:

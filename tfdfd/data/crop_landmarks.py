@@ -43,6 +43,17 @@ def landmarks_in_crops(store: FaceStore, tracks: pd.DataFrame, *, watch: Watch) 
     Raises:
         TfdfdError: if the detector that made the crops gave no landmarks.
     """
+    placed = landmarks_if_known(store, tracks, watch=watch)
+    if store.fingerprint.preprocessing["detector"] != READY_MADE and np.isnan(placed).all():
+        raise TfdfdError(
+            f"the detector that made the store {store.folder} found no landmarks, and self-blended fakes and cut-outs "
+            "need them: prepare the clips with a detector that finds them, or leave these out"
+        )
+    return placed
+
+
+def landmarks_if_known(store: FaceStore, tracks: pd.DataFrame, *, watch: Watch) -> np.ndarray:
+    """Return what `landmarks_in_crops` does, all NaN where the detector that made the crops gave none."""
     made = store.fingerprint.preprocessing
     is_face = np.stack([np.asarray(mask, np.bool_) for mask in tracks["is_face"]])
     if made["detector"] == READY_MADE:
@@ -52,16 +63,12 @@ def landmarks_in_crops(store: FaceStore, tracks: pd.DataFrame, *, watch: Watch) 
     boxes = np.stack([np.asarray(list(boxes), np.float32) for boxes in tracks["boxes_xyxy"]]).reshape(-1, 4)
     points = np.stack([_points(marks) for marks in tracks["landmarks_xy"]]).reshape(-1, 5, 2)
     known = is_face.reshape(-1) & np.ptp(points, axis=1).any(axis=1)
-    if not known.any():
-        raise TfdfdError(
-            f"the detector that made the store {store.folder} found no landmarks, and self-blended fakes and cut-outs "
-            "need them: prepare the clips with a detector that finds them, or leave these out"
-        )
-    views = crop_views(
-        boxes[known], points[known], size=store.crop_size, margin=made["margin"], alignment=made["alignment"]
-    )
     placed = np.full((n * places, 5, 2), np.nan, np.float32)
-    placed[known] = np.einsum("nij,nkj->nki", views[:, :, :2], points[known]) + views[:, None, :, 2]
+    if known.any():
+        views = crop_views(
+            boxes[known], points[known], size=store.crop_size, margin=made["margin"], alignment=made["alignment"]
+        )
+        placed[known] = np.einsum("nij,nkj->nki", views[:, :, :2], points[known]) + views[:, None, :, 2]
     return placed.reshape(n, places, 5, 2)
 
 

@@ -23,14 +23,16 @@ def merge_splits(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     left for validation is unknown to all, though their splits differ.
 
     Args:
-        tables: at least one, each with the columns `clip_id`, `original`, `donor`, `folder` and `split`, one of SPLITS.
+        tables: at least one, each with the columns `clip_id`, `original`, `donor`, `folder`, `split`, one of SPLITS,
+            and perhaps `person`.
 
     Returns:
         The same columns; a clip of which models record something else, such as another original, has a row for each.
     """
     merged = pd.concat(tables, ignore_index=True)
+    person = merged["person"].fillna("") if "person" in merged else ""
     # No table says of its ids which hold a compression, so each is looked at as if it did.
-    sets = connected_sets(merged.assign(person="", dataset="", label=REAL, compression="any"))
+    sets = connected_sets(merged.assign(person=person, dataset="", label=REAL, compression="any"))
     ranks = np.array([_STRONGEST_FIRST.index(side) for side in values(merged, "split")], np.int64)
     strongest = np.full(len(merged), len(_STRONGEST_FIRST))
     np.minimum.at(strongest, sets, ranks)

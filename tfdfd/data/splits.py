@@ -19,7 +19,8 @@ from tfdfd.data.connected_sets import (
     is_fake,
     unknown_originals,
 )
-from tfdfd.data.tables import some, values
+from tfdfd.data.split_people import parted_families, require_whole_people, without_people
+from tfdfd.data.tables import rows_where, some, values
 
 __all__ = ["CALIBRATION", "SPLITS", "TRAIN", "VAL", "Split", "connected_sets", "describe_split", "split_manifest"]
 
@@ -34,7 +35,7 @@ class Split:
     """A manifest's table with its sides, and how they were chosen."""
 
     table: pd.DataFrame = field(repr=False)
-    """The table that was split, with a column `split` of `train` and `val`."""
+    """The table that was split, without the clips that were left out, with a column `split` of `train` and `val`."""
     rule: str
     """What chose the sides, e.g. `val_folders=dfdc_train_part_4?`; goes into the model card."""
     notes: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ def split_manifest(
     val_fraction: float | None = None,
     seed: int,
     needs_fakes: bool = True,
+    drop_parted: bool = False,
 ) -> Split:
     """Choose the validation side by folders, by originals, by a fraction, or, without any, by the default.
 
@@ -68,6 +70,8 @@ def split_manifest(
         val_fraction: share of the clips to validate on, in (0, 1); whole sets, so only about that share.
         seed: chooses the sets for val_fraction; the order of the rows does not matter.
         needs_fakes: whether each side must have fakes; not where they are made from the real clips.
+        drop_parted: where val_folders or val_originals would put a person on both sides, leave out the training clips
+            that show this person, each with its original and fakes, rather than refuse.
 
     Raises:
         TfdfdError: if the options are wrong, part a connected set, or leave a side empty or without a label it needs.
@@ -76,14 +80,27 @@ def split_manifest(
     given = {name: value for name, value in options.items() if value is not None}
     if len(given) > 1:
         raise TfdfdError(f"Give one of --val-folders, --val-originals and --val-fraction, got {_flags(given)}.")
+    if drop_parted and val_folders is None and val_originals is None:
+        raise TfdfdError(
+            "--drop-parted leaves out what --val-folders or --val-originals would put on both sides: give one of "
+            "these, or leave it out"
+        )
     sets = connected_sets(table)
     _check_sides(table, np.zeros(len(table), bool), "the data", needs_fakes, whole=True)
     notes = []
-    if val_folders is not None:
-        is_val = in_folders(table, val_folders)
-        require_whole_sets(table, sets, is_val, f"--val-folders {val_folders}")
-    elif val_originals is not None:
-        is_val = _of_originals(table, sets, val_originals)
+    if val_folders is not None or val_originals is not None:
+        families = connected_sets(without_people(table))
+        if val_folders is not None:
+            is_val = in_folders(table, val_folders)
+            require_whole_sets(table, families, is_val, f"--val-folders {val_folders}")
+        else:
+            is_val = _of_originals(table, families, val_originals or "")
+        if drop_parted:
+            kept = ~parted_families(table, families, is_val)
+            notes.append(_left_out(table, kept))
+            table, is_val = rows_where(table, kept), is_val[kept]
+        else:
+            require_whole_people(table, is_val, _flags(given))
     elif val_fraction is not None:
         is_val = _fraction_of_sets(table, sets, val_fraction, seed, needs_fakes)
     else:
@@ -124,6 +141,17 @@ def describe_split(table: pd.DataFrame) -> pd.DataFrame:
             "folder_names": some(held, limit=5),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _left_out(table: pd.DataFrame, kept: np.ndarray) -> str:
+    if kept.all():
+        return "--drop-parted: nobody is on both sides, and no clip is left out."
+    left, fake = rows_where(table, ~kept), is_fake(table)[~kept]
+    return (
+        f"--drop-parted: {len(left):,} training clips ({int((~fake).sum()):,} real, {int(fake.sum()):,} fake) are left "
+        f"out, for people of the validation side are seen in them or in their originals or fakes: "
+        f"{some(left['clip_id'], limit=5)}."
+    )
 
 
 def _flags(options: dict[str, object]) -> str:

@@ -201,8 +201,8 @@ def _data(result: EvaluationResult, store: FaceStore) -> DataShown:
     note = f"{len(held) - _MOST_FOLDERS} more folders; scores.csv has all." if len(held) > _MOST_FOLDERS else ""
     checks = [
         f"The clips are those of {result.data}.",
-        "A fake belongs to the side of its original, whatever the compression; so does the donor of a face, where "
-        "it is known.",
+        "A fake belongs to the side of its original, whatever the compression; so do the donor of a face and everybody "
+        "who is seen, where they are known.",
         *_made_alike(result.models[0], store),
     ]
     if result.num_chosen_by:

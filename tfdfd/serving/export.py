@@ -30,6 +30,8 @@ from tfdfd.serving.bundle import write_assets, write_bundle
 from tfdfd.serving.endpoints import make_endpoints
 from tfdfd.serving.versions import ASSETS, versions
 
+RECORDED = ("clip_id", "original", "donor", "person", "folder", "split")
+"""What a model records of each clip that it was made with."""
 _log = logging.getLogger(__name__)
 
 
@@ -74,8 +76,8 @@ def export_saved_model(
         rule: written into the graph.
         fingerprint: how the crops were made that it was trained on.
         card: the model card.
-        clips: table of the clips with `clip_id`, `original`, `donor`, `folder`, `split`, by which evaluation knows what
-            the model was trained on.
+        clips: table of the clips with `clip_id`, `original`, `donor`, `folder`, `split` and perhaps `person`, by which
+            evaluation knows what the model was trained on.
         crop_size: side of a crop in pixels.
         folder: `saved_models/<name>`; its `serving/` gets what a server is started with.
         say: told what a person should know, e.g. of a file of `serving/` that somebody has changed.
@@ -94,7 +96,7 @@ def export_saved_model(
         rule,
         fingerprint,
         dataclasses.asdict(card),
-        columns(clips, ("clip_id", "original", "donor", "folder", "split")),
+        columns(clips if "person" in clips else clips.assign(person=""), RECORDED),
         network_digest=digest.hexdigest(),
         crop_size=crop_size,
         folder=folder,

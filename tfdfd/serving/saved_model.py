@@ -19,13 +19,12 @@ from tfdfd.data.splits import CALIBRATION, SPLITS, TRAIN
 from tfdfd.data.tables import columns, rows_where, values
 from tfdfd.extraction import extraction_config_of
 from tfdfd.models.scoring import ScoringRule
-from tfdfd.serving.export import write_version
+from tfdfd.serving.export import RECORDED, write_version
 from tfdfd.serving.signatures import ABOUT, CROPS, EXPLAIN, SIGNATURES
 from tfdfd.serving.versions import ASSETS, newest_version
 
 _log = logging.getLogger(__name__)
 
-RECORDED = ("clip_id", "original", "donor", "folder", "split")
 """What a SavedModel records of each clip that it was made with."""
 
 
@@ -175,7 +174,7 @@ class LoadedModel:
         return card
 
     def clips(self) -> pd.DataFrame:
-        """Return the clips of its training run: clip_id, original, donor, folder, and split, one of SPLITS.
+        """Return the clips of its training run: the columns RECORDED, split one of SPLITS; older models know no person.
 
         Raises:
             TfdfdError: if they are not there or damaged: what a model was trained on must be known.
@@ -184,6 +183,8 @@ class LoadedModel:
             clips = pd.read_csv(StringIO(self._asset("clips.csv")), dtype=str, keep_default_na=False)
         except ValueError as error:
             raise self._damaged("clips.csv", error) from error
+        if list(clips.columns) == [name for name in RECORDED if name != "person"]:
+            clips = columns(clips.assign(person=""), RECORDED)
         if list(clips.columns) != list(RECORDED) or not set(clips["split"]) <= set(SPLITS):
             expected = f"it must have the columns {', '.join(RECORDED)}, and split one of {', '.join(SPLITS)}"
             raise self._damaged("clips.csv", ValueError(expected))

@@ -1,0 +1,207 @@
+"""A face embedding of each track of a store, kept in the store beside what they were made with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfdfd.clip import ClipError
+from tfdfd.data.atomic import explain_write_errors, write_atomically, write_parquet
+from tfdfd.data.crop_landmarks import Watch, landmarks_if_known
+from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.data.store import FaceStore
+from tfdfd.data.strips import decode_strip
+from tfdfd.data.tables import records, rows_where, values
+from tfdfd.faces.aligned_faces import align_face, landmarks_by_box
+from tfdfd.faces.identity import FaceEmbedder, mean_embedding
+
+FOLDER = "people"
+"""In a store: what is known of its people."""
+FACES_A_TRACK = 5
+"""Faces of a track that are embedded, spread over the clip: poses and light differ, and one face can be a bad one."""
+_RULES = 1
+"""Raised whenever our alignment or choice of faces would give other vectors."""
+_FINGERPRINT, _PARTS = "embedder.json", "embeddings"
+_TRACKS_A_PART = 256
+_TRACKS_AT_ONCE = 32
+"""Tracks whose faces go through the network together: 160 faces at most."""
+_TRACKS_LOOKED_AT = 2048
+"""Tracks whose landmarks are found at once: in ready-made crops that takes a graph of its own each time."""
+
+
+@dataclass(frozen=True)
+class TrackEmbeddings:
+    """The embeddings of tracks."""
+
+    table: pd.DataFrame = field(repr=False)
+    """n rows in the store's order: clip_id, track (int), num_faces and num_aligned, the faces that were embedded and
+    those of them whose landmarks were known."""
+    vectors: np.ndarray = field(repr=False)
+    """float32, shape (n, d), each of length 1."""
+    failed: tuple[tuple[str, int, str], ...] = ()
+    """Clip id, track and reason of those that could not be embedded; they are not in the table."""
+
+
+def embedding_fingerprint(store: FaceStore, embedder: FaceEmbedder) -> Fingerprint:
+    """Return what the embeddings of a store are made with: embedder, alignment, and how the crops were made."""
+    return Fingerprint(
+        {
+            "embedder": embedder.name,
+            "version": embedder.version,
+            "input_size": int(embedder.input_size),
+            "landmarks_xy": np.round(np.asarray(embedder.landmarks_xy, np.float64), 3).tolist(),
+            "faces_a_track": FACES_A_TRACK,
+            "rules": _RULES,
+            "crops": store.fingerprint.preprocessing,
+        }
+    )
+
+
+def embed_tracks(
+    store: FaceStore, embedder: FaceEmbedder, *, watch: Watch, on_tracks: Callable[[int], None] = lambda count: None
+) -> TrackEmbeddings:
+    """Embed every track of a store; what an earlier run has embedded is taken from the store.
+
+    Args:
+        store: the store; its folder gets what is new, part by part.
+        embedder: makes the vectors.
+        watch: shows the search for landmarks in ready-made crops.
+        on_tracks: told how many tracks are done, those of earlier runs first.
+
+    Returns:
+        The embeddings.
+
+    Raises:
+        TfdfdError: if the store holds embeddings that were made otherwise, with both values, or cannot be written.
+    """
+    folder = store.folder / FOLDER
+    made = embedding_fingerprint(store, embedder)
+    with explain_write_errors(folder):
+        (folder / _PARTS).mkdir(parents=True, exist_ok=True)
+        if (folder / _FINGERPRINT).is_file():
+            require_same_preprocessing(
+                made,
+                Fingerprint.from_file(folder / _FINGERPRINT),
+                expected_name="this run",
+                found_name=f"the embeddings in {folder}",
+                accept=False,
+                advice=f"Use the embedder that they were made with, or delete {folder} to make them anew",
+            )
+        else:
+            write_atomically(folder / _FINGERPRINT, made.to_json().encode())
+    tracks = store.tracks()
+    tracks = tracks.assign(bytes=[_bytes(store.folder / strip) for strip in tracks["strip"]])
+    found = _known(folder / _PARTS, tracks)
+    missing = rows_where(tracks, np.array([key not in found for key in _keys(tracks)], bool))
+    on_tracks(len(tracks) - len(missing))
+    failed: list[tuple[str, int, str]] = []
+    for some in _slices(missing, _TRACKS_LOOKED_AT):
+        there = rows_where(some, values(some, "bytes") >= 0)
+        points = iter(landmarks_if_known(store, there, watch=watch) if len(there) else ())
+        rows = [(row, next(points) if row["bytes"] >= 0 else None) for row in records(some)]
+        for start in range(0, len(rows), _TRACKS_A_PART):
+            part: list[dict[str, Any]] = []
+            some_rows = rows[start : start + _TRACKS_A_PART]
+            for first in range(0, len(some_rows), _TRACKS_AT_ONCE):
+                part += _embedded(store, embedder, some_rows[first : first + _TRACKS_AT_ONCE], failed)
+                on_tracks(len(some_rows[first : first + _TRACKS_AT_ONCE]))
+            _write_part(folder / _PARTS, part)
+            found |= {_key(row): row for row in part}
+    held = [found[key] for key in _keys(tracks) if key in found]
+    table = pd.DataFrame(held, columns=["clip_id", "track", "num_faces", "num_aligned"])
+    vectors = [np.asarray(row["vector"], np.float32) for row in held]
+    return TrackEmbeddings(table, np.stack(vectors) if vectors else np.zeros((0, 1), np.float32), tuple(failed))
+
+
+def chosen_places(is_face: np.ndarray) -> np.ndarray:
+    """Return the places of a track whose faces are embedded: at most FACES_A_TRACK, spread over those with a face.
+
+    Args:
+        is_face: bool, shape (places,).
+    """
+    places = np.flatnonzero(is_face)
+    if len(places) <= FACES_A_TRACK:
+        return places
+    return places[((np.arange(FACES_A_TRACK) + 0.5) * len(places) / FACES_A_TRACK).astype(int)]
+
+
+def _embedded(
+    store: FaceStore,
+    embedder: FaceEmbedder,
+    rows: Sequence[tuple[dict[str, Any], np.ndarray | None]],
+    failed: list[tuple[str, int, str]],
+) -> list[dict[str, Any]]:
+    """Embed tracks, each with its landmarks: float32 (places, 5, 2), NaN where unknown, None if its strip is gone."""
+    faces, counts, done = list[np.ndarray](), list[int](), list[dict[str, Any]]()
+    for row, landmarks in rows:
+        try:
+            aligned, num_aligned = _aligned_faces(store, embedder, row, landmarks)
+        except ClipError as error:
+            failed.append((row["clip_id"], int(row["track"]), str(error)))
+            continue
+        faces += aligned
+        counts.append(len(aligned))
+        told = {name: row[name] for name in ("clip_id", "track", "strip", "bytes")}
+        done.append({**told, "num_faces": len(aligned), "num_aligned": num_aligned})
+    if not done:
+        return []
+    vectors = np.split(embedder.embed(np.stack(faces)), np.cumsum(counts)[:-1])
+    return [{**row, "vector": mean_embedding(those).tolist()} for row, those in zip(done, vectors, strict=True)]
+
+
+def _aligned_faces(
+    store: FaceStore, embedder: FaceEmbedder, row: dict[str, Any], landmarks: np.ndarray | None
+) -> tuple[list[np.ndarray], int]:
+    """Return the faces of a track that are embedded, and of how many of them the landmarks were known."""
+    if landmarks is None:
+        raise ClipError(f"its strip {row['strip']} is not in the store: `tfdfd prepare` makes it again")
+    is_face = np.asarray(row["is_face"], bool)
+    crops = decode_strip((store.folder / row["strip"]).read_bytes(), num_places=len(is_face))
+    is_known = np.isfinite(landmarks).all(axis=(1, 2)) & is_face
+    # Faces without landmarks count where the track has no others.
+    places = chosen_places(is_known if is_known.any() else is_face)
+    margin = store.fingerprint.preprocessing["margin"]
+    expected = landmarks_by_box(store.crop_size, margin if isinstance(margin, int | float) else 0.0)
+    size, target = int(embedder.input_size), embedder.landmarks_xy
+    faces = [align_face(crops[p], landmarks[p] if is_known[p] else expected, target, size) for p in places]
+    return faces, int(is_known[places].sum())
+
+
+def _bytes(path: Path) -> int:
+    # By size, a strip that was made again is known.
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _key(row: dict[str, Any]) -> tuple[str, int, int]:
+    return row["clip_id"], int(row["track"]), int(row["bytes"])
+
+
+def _keys(tracks: pd.DataFrame) -> Iterator[tuple[str, int, int]]:
+    for clip_id, track, size in zip(tracks["clip_id"], tracks["track"], tracks["bytes"], strict=True):
+        yield str(clip_id), int(track), int(size)
+
+
+def _known(folder: Path, tracks: pd.DataFrame) -> dict[tuple[str, int, int], dict[str, Any]]:
+    wanted = set(_keys(tracks))
+    parts = [row for path in sorted(folder.glob("*.parquet")) for row in records(pd.read_parquet(path))]
+    return {key: row for row in parts if (key := _key(row)) in wanted}
+
+
+def _write_part(folder: Path, part: list[dict[str, Any]]) -> None:
+    if not part:
+        return
+    # Named by what is in it: two runs at once write two files.
+    name = hashlib.sha256(repr([_key(row) for row in part]).encode()).hexdigest()[:16]
+    with explain_write_errors(folder):
+        write_parquet(folder / f"{name}.parquet", pd.DataFrame(part))
+
+
+def _slices(table: pd.DataFrame, count: int) -> Iterator[pd.DataFrame]:
+    for start in range(0, len(table), count):
+        yield table.iloc[start : start + count].reset_index(drop=True)
