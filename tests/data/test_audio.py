@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -110,7 +111,6 @@ def test_a_rate_that_changes_on_the_way_is_heard_and_said(tmp_path: Path) -> Non
 
 
 def packets_of(path: Path) -> bytes:
-    import av
 
     with av.open(str(path)) as container:
         return b"".join(bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size)
@@ -119,7 +119,6 @@ def packets_of(path: Path) -> bytes:
 def test_damaged_packets_are_left_out_and_said(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", [(0.0, tone(700, 1.0))], codec="flac")
     packets = []
-    import av
 
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
