@@ -51,7 +51,7 @@ def padded(inputs: Inputs, names: tuple[str, ...], *, before: int = 0, behind: i
 
 @pytest.fixture(scope="module", params=OVER_TIME)
 def network(request: pytest.FixtureRequest) -> keras.Model:
-    network = build_sequence_network(D, over_time=request.param)
+    network = build_sequence_network(D, 64, over_time=request.param)
     for layer in ("seen", "heard"):
         network.get_layer(layer).absent.assign(np.linspace(-1, 1, 128))
     return network
@@ -108,7 +108,7 @@ def test_frames_in_another_order_are_another_clip(network: keras.Model) -> None:
 def test_its_weights_come_back_from_a_file(network: keras.Model, tmp_path: Path) -> None:
     network.save_weights(tmp_path / "best.weights.h5")
     kind = "lstm" if type(network.get_layer("over_time")).__name__ == "LSTMOverTime" else "transformer"
-    again = build_sequence_network(D, over_time=kind, seed=9)
+    again = build_sequence_network(D, 64, over_time=kind, seed=9)
     inputs = sequences()
     assert np.abs(again(inputs) - network(inputs)).max() > 1e-3
     again.load_weights(tmp_path / "best.weights.h5")
@@ -117,13 +117,13 @@ def test_its_weights_come_back_from_a_file(network: keras.Model, tmp_path: Path)
 
 def test_an_unknown_way_over_time_is_named() -> None:
     with pytest.raises(TfdfdError, match=r"over_time must be one of \['lstm', 'transformer'\], got 'gru'"):
-        build_sequence_network(D, over_time="gru")
+        build_sequence_network(D, 64, over_time="gru")
 
 
 def test_trained_as_a_whole_only_faces_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, "tiny", TINY)
     features = build_feature_network(backbone="tiny", crop_size=16, weights="none")
-    network = join_networks(features, build_sequence_network(4))
+    network = join_networks(features, build_sequence_network(4, 64))
     inputs = sequences()
     crops = np.random.default_rng(1).integers(0, 256, (3, 5, 16, 16, 3), np.uint8)
     inputs[FACES] = crops

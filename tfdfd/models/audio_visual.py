@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.spectrograms import LOG_MEL
 from tfdfd.models.face_classifier import build_face_classifier
 from tfdfd.models.sequence import LSTMOverTime, OrAbsent, TransformerOverTime
 from tfdfd.models.sound import SoundNetwork
@@ -25,7 +24,7 @@ UNITS = 128
 
 
 def build_sequence_network(
-    num_features: int, *, over_time: str = "lstm", dropout: float = 0.3, seed: int = 0
+    num_features: int, num_bands: int, *, over_time: str = "lstm", dropout: float = 0.3, seed: int = 0
 ) -> keras.Model:
     """Build what comes behind the features of faces.
 
@@ -33,6 +32,7 @@ def build_sequence_network(
 
     Args:
         num_features: of each face.
+        num_bands: of the log-mel spectrograms.
         over_time: one of OVER_TIME.
         dropout: share of features that training drops, in [0, 1).
         seed: of dropout and of the random weights.
@@ -52,7 +52,7 @@ def build_sequence_network(
     same: Any = {"dtype": "float32"}
     faces = keras.Input((None, num_features), dtype="float32", name=FACES)
     is_face = keras.Input((None,), dtype="bool", name=IS_FACE)
-    log_mel = keras.Input((None, LOG_MEL.num_mels), dtype="float32", name=LOG_MELS)
+    log_mel = keras.Input((None, num_bands), dtype="float32", name=LOG_MELS)
     is_sound = keras.Input((None,), dtype="bool", name=IS_SOUND)
 
     x = layers.LayerNormalization(name="face_norm", **same)(faces)
