@@ -18,6 +18,9 @@ from tfdfd.data.strips import decode_strip
 FeaturesOfFaces = Callable[[np.ndarray], np.ndarray]
 """Crops uint8 RGB [n, size, size, 3] -> features float32 [n, d]."""
 
+_USUAL_RATE = 25.0
+"""Frames a second of a clip that does not say."""
+
 Record = Mapping[str, Any]
 """A row of a store's index of clips, or a clip's record."""
 
@@ -52,8 +55,9 @@ def span_of(record: Record) -> tuple[float, float] | None:
     seconds = frame_seconds(record)
     if not len(seconds):
         return None
-    frames_per_second = float(record["frames_per_second"] or 0) or 25.0
-    last = (seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else 1 / frames_per_second
+    told = float(record["frames_per_second"] or 0)
+    one = 1 / (told if told > 0 else _USUAL_RATE)  # of a clip of one frame
+    last = (seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else one
     return float(seconds[0]), float(seconds[-1] + last)
 
 
