@@ -85,10 +85,14 @@ class FramePlan:
     """Places of a track: frames that are cropped."""
     detect_every_seconds: float | None = None
     """Longest time between two frames that faces are looked for in; None to look in the frames of the places."""
+    every_frames: int | None = None
+    """The places take every so many-th frame, in a stretch in the middle of the clip; None to spread them over it."""
 
     def __post_init__(self) -> None:
         if self.places < 1:
             raise ValueError(f"places must be at least 1, got {self.places}")
+        if self.every_frames is not None and self.every_frames < 1:
+            raise ValueError(f"every_frames must be at least 1 or None, got {self.every_frames}")
         if self.detect_every_seconds is not None and not self.detect_every_seconds > 0:
             raise ValueError(f"detect_every_seconds must be above 0 or None, got {self.detect_every_seconds}")
 

@@ -29,6 +29,7 @@ from tfdfd.faces.following import at_places, follow
 from tfdfd.faces.tracking import link_tracks
 
 FRAME_RULE = "nearest the centres of equal segments; of H.264 its reference frames"
+EVERY_FRAMES_RULE = "every so many-th frame of a stretch in the middle"
 RULES = 1
 """Raised whenever the same detections would give other tracks or crops."""
 STRIP_CODEC = "jpeg 4:4:4 q95"
@@ -68,6 +69,9 @@ def extraction_fingerprint(
     config: ExtractionConfig, detector_settings: dict[str, Any], provenance: dict[str, Any]
 ) -> Fingerprint:
     """Return the fingerprint of crops made with these settings."""
+    every: dict[str, Any] = {}  # where it is not asked for it is not named: older stores stay what they are
+    if config.every_frames is not None:
+        every = {"frame_rule": EVERY_FRAMES_RULE, "every_frames": config.every_frames}
     return Fingerprint(
         preprocessing={
             "detector": detector_settings,
@@ -78,6 +82,7 @@ def extraction_fingerprint(
             "frame_rule": FRAME_RULE,
             "rules": RULES,
             "detect_every_seconds": config.detect_every,
+            **every,
         },
         provenance=provenance,
     )
@@ -111,6 +116,7 @@ def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None)
             min_face_share=detector["min_face_share"] if isinstance(detector, dict) else defaults.min_face_share,
             alignment=alignment if alignment in ALIGNMENTS else defaults.alignment,
             detect_every=made.get("detect_every_seconds"),
+            every_frames=made.get("every_frames"),
         )
     except (KeyError, TypeError) as error:
         raise TfdfdError(

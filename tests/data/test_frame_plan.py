@@ -91,3 +91,31 @@ def test_one_pass_reads_both_and_each_row_knows_its_frame(tmp_path):
     assert frames.row_indices[frames.detection_rows].tolist() == frames.detection_indices.tolist()
     assert frames.row_indices[frames.places >= 0].tolist() == frames.frame_indices.tolist()
     assert frames.places[frames.places >= 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "step", "places", "expected"),
+    [
+        (300, 6, 50, [2 + 6 * place for place in range(50)]),
+        (100, 6, 3, [43, 49, 55]),
+        (8, 3, 4, [0, 3, 6, -1]),
+        (1, 6, 2, [0, -1]),
+    ],
+)
+def test_every_nth_frame_lies_in_the_middle(num_frames: int, step: int, places: int, expected: list[int]) -> None:
+    planned = plan_frames(FramePlan(places, every_frames=step), even(num_frames), Path("a"))
+    assert planned.of_places.tolist() == expected
+
+
+def test_every_nth_frame_is_a_property_of_the_crops() -> None:
+    from tfdfd.extraction import extraction_config_of, extraction_fingerprint
+    from tfdfd.faces.config import ExtractionConfig
+
+    detector = {"min_face_share": 0.1}
+    for every in (None, 6):
+        config = ExtractionConfig(places=50, every_frames=every, min_face_share=0.1)
+        made = extraction_fingerprint(config, detector, {"num_places": 50})
+        assert extraction_config_of(made) == config
+        assert ("every_frames" in made.preprocessing) == (every is not None)
+    with pytest.raises(ValueError, match="--every-frames must be at least 1, got 0"):
+        ExtractionConfig(every_frames=0)

@@ -18,8 +18,8 @@ from tfdfd.models import BACKBONES
 from tfdfd.models.batchnorm_folding import fold_batchnorm
 from tfdfd.models.face_classifier import backbone_and_head, build_face_classifier
 
-LARGE = {"efficientnet_b4", "efficientnet_b7", "convnext_base"}
-"""Their small sisters guard the same."""
+LARGE = {"efficientnet_b4", "efficientnet_b7", "convnext_base", "inception_resnet_v2"}
+"""Their small sisters, and Xception, guard the same."""
 SLOW_TO_LEARN = {*LARGE, "efficientnet_b1"}
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in BACKBONES]
 
@@ -107,7 +107,9 @@ def test_folding_changes_no_logit(name: str) -> None:
     folded = fold_batchnorm(model)
     expected = model(crops, training=False).numpy()
     assert np.ptp(expected) > 1e-3
-    np.testing.assert_allclose(folded(crops, training=False), expected, atol=1e-5)
+    # Of 244 convolutions the last bits add up.
+    atol = 1e-4 if name == "inception_resnet_v2" else 1e-5
+    np.testing.assert_allclose(folded(crops, training=False), expected, atol=atol)
     left = [layer.name for layer in folded._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     assert left == []
 
@@ -138,11 +140,15 @@ KERAS = {
     "xception": keras.applications.Xception,
     "efficientnet_b1": keras.applications.EfficientNetB1,
     "convnext_tiny": keras.applications.ConvNeXtTiny,
+    "inception_resnet_v2": keras.applications.InceptionResNetV2,
 }
+SCALED = {"xception", "inception_resnet_v2"}
 
 
 @pytest.mark.parametrize("save", [save_as_keras_3, pytest.param(save_as_published, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", KERAS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in KERAS]
+)
 def test_with_the_weights_of_a_file_it_sees_in_pixels_what_keras_sees(
     name: str, save: Callable[[keras.Model, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +165,7 @@ def test_with_the_weights_of_a_file_it_sees_in_pixels_what_keras_sees(
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: published)
     reference = KERAS[name](weights="imagenet", **options)
     pixels = patches(name, 16).astype(np.float32)
-    seen = pixels / 127.5 - 1 if name == "xception" else pixels
+    seen = pixels / 127.5 - 1 if name in SCALED else pixels
     unsettle(reference, seen)
     save_as_published(reference, tmp_path)
     expected = reference(seen, training=False).numpy()

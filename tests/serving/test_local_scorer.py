@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
+from tests.sound_files import tone, write_clip
 from tests.video_files import write_video
 from tfdfd.clip import Clip, ClipError, Detections, TfdfdError
 from tfdfd.data import frame_reading
@@ -55,7 +56,7 @@ class TwoPeople:
 class Brightness:
     """A model to which a face is as fake as it is bright."""
 
-    rule = RULE
+    rule, hears = RULE, False
 
     def __init__(self, *, clock=None, seconds_a_face=0.0):
         self.clock, self.seconds_a_face, self.calls = clock, seconds_a_face, 0
@@ -318,3 +319,27 @@ def test_any_time_has_room_for_a_number_of_frames():
     assert pace.frames_in(2.5, 1000) == 2
     assert pace.frames_in(1e308, 1) >= 10**6
     assert pace.frames_in(0.0, 1000) == 0
+
+
+class Hearing(Brightness):
+    """A model that keeps what it heard."""
+
+    rule, hears = RULE, True
+
+    def score(self, crops, is_face, sound):
+        self.sounds = [*getattr(self, "sounds", []), sound]
+        return super().score(crops, is_face)
+
+
+def test_a_model_that_hears_gets_the_sound_of_each_window(tmp_path, caplog):
+    # A tone in the last ten of 25 seconds; a frame a second.
+    path = write_clip(tmp_path / "long.mkv", [(15.0, tone(500, 10.0))], video_seconds=25, frames_per_second=1)
+    model = Hearing()
+    assert scorer(model=model).score(path).status == OK
+    assert "sound in 0.00 of its 10.00 s" in caplog.text
+    heard = [(len(waveform), is_sound[0].mean(), np.abs(waveform[1]).max()) for waveform, is_sound in model.sounds]
+    assert [people for people, *_ in heard] == [2, 2, 2]
+    assert heard[0][1:] == (0, 0)
+    assert [share for _, share, _ in heard] == pytest.approx([0, 0.5, 1], abs=0.02)
+    assert [loudest for *_, loudest in heard] == pytest.approx([0, 0.5, 0.5], abs=0.05)
+    assert [waveform.shape[1] for waveform, _ in model.sounds] == pytest.approx([160_000, 160_000, 80_000], abs=200)

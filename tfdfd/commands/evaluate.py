@@ -51,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise TfdfdError(
             f"--save-rule writes a version beside {odd[0]}, whose name must be a number: copy it to NAME/1"
         )
+    if config.robustness and (hearing := [model.folder for model in models if model.hears]):
+        raise TfdfdError(
+            f"--robustness disturbs single pictures, and {hearing[0]} looks at sequences and their sound: leave it out"
+        )
     print_manifest_notes(manifest, console)
     clips = choose_clips(
         with_known_people(manifest.table, evaluated_store(models[0], manifest, arguments), console),

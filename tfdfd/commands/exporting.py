@@ -21,6 +21,8 @@ from tfdfd.data.tables import records
 from tfdfd.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    import keras
+
     from tfdfd.data.fingerprint import Fingerprint
     from tfdfd.models.scoring import ScoringRule
     from tfdfd.training.loop import TrainResult
@@ -95,26 +97,15 @@ def export_best(
     say: Callable[[str], None],
 ) -> Path:
     """Export the best checkpoint of a run and return the folder of the new version; `say` is told of doubts."""
-    from tfdfd.models.face_classifier import build_face_classifier
     from tfdfd.serving.export import ModelCard, export_saved_model
+    from tfdfd.serving.hearing_export import export_hearing_model
 
     crop_size = int(fingerprint.preprocessing["crop_size"])
-    # Built anew in float32 and outside the strategy: a SavedModel knows neither replicas nor mixed precision.
-    classifier = build_face_classifier(
-        backbone=config.backbone,
-        crop_size=crop_size,
-        input_size=config.input_size,
-        weights=str(result.best_weights),
-        pooling=config.pooling,
-        dropout=config.dropout,
-        hidden_size=config.hidden_size,
-        seed=config.seed,
-    )
     sides = describe_split(split.table)
     card = ModelCard(
         name=output.name,
         description="scores video clips: the probability that their faces were altered (1 is fake)",
-        backbone=config.backbone,
+        backbone=f"{config.backbone} ({config.face_backbone})" if config.sees_sequences else config.backbone,
         input_size=config.input_size or crop_size,
         data={
             "folder": str(manifest.root),
@@ -126,6 +117,45 @@ def export_best(
         training=dataclasses.asdict(config),
         degradation=dataclasses.asdict(degradation),
     )
+    # Built anew in float32 and outside the strategy: a SavedModel knows neither replicas nor mixed precision.
+    if config.sees_sequences:
+        features, sequence = _best_networks(result, config, crop_size)
+        return export_hearing_model(
+            features, sequence, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output, say=say
+        )
+    classifier = _best_classifier(result, config, crop_size)
     return export_saved_model(
         classifier, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output, say=say
     )
+
+
+def _best_classifier(result: TrainResult, config: TrainConfig, crop_size: int) -> keras.Model:
+    from tfdfd.models.face_classifier import build_face_classifier
+
+    return build_face_classifier(
+        backbone=config.backbone,
+        crop_size=crop_size,
+        input_size=config.input_size,
+        weights=str(result.best_weights),
+        pooling=config.pooling,
+        dropout=config.dropout,
+        hidden_size=config.hidden_size,
+        seed=config.seed,
+    )
+
+
+def _best_networks(result: TrainResult, config: TrainConfig, crop_size: int) -> tuple[keras.Model, keras.Model]:
+    """Return the network of faces and that of sequences."""
+    from tfdfd.commands.feature_caches import feature_network
+    from tfdfd.commands.sequence_inputs import feature_config
+    from tfdfd.training.build import sequence_builder
+
+    if config.face_features == "frozen":
+        features, _ = feature_network(feature_config(config), crop_size)
+        sequence = sequence_builder(config, crop_size, int(features.output_shape[-1]))("float32")
+        sequence.load_weights(result.best_weights)
+        return features, sequence
+    untrained = dataclasses.replace(config, weights="none", freeze_epochs=0, batchnorm="per_replica")
+    whole = sequence_builder(untrained, crop_size, None)("float32")
+    whole.load_weights(result.best_weights)
+    return whole.get_layer("feature_network"), whole.get_layer("sequence_network")

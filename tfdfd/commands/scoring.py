@@ -16,6 +16,7 @@ from rich.console import Console
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow
 from tfdfd.commands.evaluated_clips import EvaluatedClips
+from tfdfd.commands.evaluated_sounds import EvaluatedSounds
 from tfdfd.commands.extracting import WorkerConfig
 from tfdfd.commands.inputs import make_datasets
 from tfdfd.commands.prepare import planned_store, prepare_store
@@ -165,11 +166,12 @@ def score_store(
             "no flag makes them fit, use another --store"
         )
     rows = scoring_rows(store, clips.table)
-    key = logits_key(model.network_digest, rows)
+    sounds = EvaluatedSounds(store, clips.table, rows) if model.hears else None
+    key = logits_key(model.network_digest + (sounds.key if sounds else ""), rows)
     kept = KeptLogits(report / KEPT, key, rows.is_face.shape)
     with WorkProgress(console, f"scoring by {model_name(model)}", "tracks", len(rows)) as progress:
         logits = face_logits(
-            lambda crops, is_face: model.explain(crops, is_face)[0],
+            lambda *inputs: model.explain(*inputs)[0],
             rows,
             make_datasets(console),
             kept,
@@ -177,7 +179,10 @@ def score_store(
             batch_size=batch_size,
             num_threads=os.cpu_count() or 1,
             on_batch=progress.advance,
+            of_rows=sounds,
         )
+    if sounds:
+        sounds.print_summary(console)
     scored = ScoredClips.of(clips.table, clips.groups, store, rows, logits)
     return ModelScores(
         model,

@@ -29,6 +29,7 @@ from tfdfd.commands.inputs import (
 )
 from tfdfd.commands.known_people import print_people_of_sides, with_known_people
 from tfdfd.commands.prepare import add_store_flags, planned_store, prepare_store, print_manifest_notes
+from tfdfd.commands.sequence_inputs import check_face_network, refuse_what_sequences_lack, sequence_inputs
 from tfdfd.commands.settings import add_settings_flags, parse_settings, settings_from_flags
 from tfdfd.commands.training_inputs import manifest_of, store_alone, store_sources, stream_sources
 from tfdfd.data.atomic import explain_write_errors
@@ -161,6 +162,8 @@ def _run(
         console = Console(quiet=True)  # all of them would say the same
     if arguments.demo:
         make_demo(Path(DEMO["data"]), console)
+    if config.sees_sequences:
+        refuse_what_sequences_lack(arguments, degradation)
     _check_files(arguments, config, crops)
     alone = store_alone(arguments, crops, console)
     manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
@@ -186,6 +189,7 @@ def _run(
     output = Path(arguments.output or Path("saved_models") / name)
     run_folder = Path(arguments.run_folder or Path("runs") / output.name)
 
+    sequences = None
     if arguments.stream:
         store = None
         training, validation, fingerprint = stream_sources(
@@ -209,9 +213,13 @@ def _run(
         fingerprint = store.fingerprint
         if not team.is_chief:
             team.wait()  # worker 0 is first to look for landmarks and to blend, and the others find what it wrote
-        training, validation = store_sources(
-            store, split, arguments, config, degradation, strategy, run_folder, console
-        )
+        if config.sees_sequences:
+            sequences = sequence_inputs(store, split, config, strategy, console)
+            training, validation = sequences.training, sequences.validation
+        else:
+            training, validation = store_sources(
+                store, split, arguments, config, degradation, strategy, run_folder, console
+            )
         if team.is_chief:
             team.wait()
     crop_size = int(fingerprint.preprocessing["crop_size"])
@@ -222,16 +230,18 @@ def _run(
     from tfdfd.training.loop import train
     from tfdfd.training.metrics import TEMPERATURE
 
-    rule = ScoringRule()
+    # A sequence is the main person's; of others nobody knows what it would say.
+    rule = ScoringRule(over_tracks="main") if sequences else ScoringRule()
+    made = fingerprint.preprocessing
     result = train(
-        model_builder=classifier_builder(config, crop_size),
+        model_builder=sequences.build if sequences else classifier_builder(config, crop_size),
         config=config,
         training=training,
         validation=validation,
         strategy=strategy,
         run_folder=run_folder,
         score_clips=rule.clip_scores,
-        fingerprint=fingerprint.preprocessing,
+        fingerprint={**made, "face_features": sequences.about_features} if sequences else made,
         console=console,
         fit_temperature=fit_temperature,
         settings={"training": config, "degradation": degradation, "crops": crops},
@@ -259,12 +269,13 @@ def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: Extr
     from tfdfd.models import BACKBONES
     from tfdfd.training.build import classifier_builder
 
-    smallest = BACKBONES[config.backbone].min_input_size
+    backbone = config.network_of_faces
+    smallest = BACKBONES[backbone].min_input_size
     if config.input_size is not None and config.input_size < smallest:
-        raise TfdfdError(f"--input-size must be at least {smallest} for {config.backbone}, got {config.input_size}")
+        raise TfdfdError(f"--input-size must be at least {smallest} for {backbone}, got {config.input_size}")
     if config.input_size is None and crops.crop_size < smallest:
         raise TfdfdError(
-            f"--crop-size {crops.crop_size} is too small for {config.backbone}, which takes faces of at least "
+            f"--crop-size {crops.crop_size} is too small for {backbone}, which takes faces of at least "
             f"{smallest} px: give --input-size {smallest} too"
         )
     if config.weights not in ("imagenet", "none"):
@@ -273,7 +284,10 @@ def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: Extr
         if not h5py.is_hdf5(config.weights):
             raise TfdfdError(f"--weights {config.weights} is no HDF5 file, as Keras writes weights")
         # Seconds now, against hours of extraction before the same error.
-        classifier_builder(config, max(crops.crop_size, config.input_size or 0))("float32")
+        if config.sees_sequences:
+            check_face_network(config, crops.crop_size)
+        else:
+            classifier_builder(config, max(crops.crop_size, config.input_size or 0))("float32")
     for folder in (arguments.output, arguments.run_folder):
         if folder:
             with explain_write_errors(Path(folder)):

@@ -109,7 +109,7 @@ def store_sources(
     val_clips = rows_where(clips, sides == VAL)
     rows = scoring_rows(store, val_clips)
     if config.fakes == "given":
-        _require_both_labels(TRAIN, table.labels)
+        require_both_labels(TRAIN, table.labels)
     labels = np.full(len(val_clips), -1)
     labels[rows.clip_rows] = values(val_clips, "label")[rows.clip_rows]
     if without := int((labels < 0).sum()):
@@ -120,7 +120,7 @@ def store_sources(
             style="yellow",
         )
         rows, labels = with_blended_tracks(store, rows, labels, val_clips, run_folder, console)
-    _require_both_labels(VAL, labels[rows.clip_rows])
+    require_both_labels(VAL, labels[rows.clip_rows])
     check_strips([*table.strip_paths, *rows.strip_paths])
     table = replace(table, crop_bytes=read_crop_bytes(table.strip_paths, store.num_places, store.crop_size))
     return (
@@ -219,13 +219,22 @@ def stream_sources(
     val_clips, val_labels = clips_of(VAL)
     console.print(f"finding the faces of the {len(val_clips)} validation clips")
     tracks = TrackStream(val_clips, make_frame_source(console, gpu=has_gpu()), detector, crops, on_clip=on_clip)
-    _require_both_labels(VAL, val_labels[tracks.clip_rows])
+    require_both_labels(VAL, val_labels[tracks.clip_rows])
     with_face = np.full(len(val_labels), -1)
     with_face[tracks.clip_rows] = val_labels[tracks.clip_rows]
     return FaceStreamSource(stream, strategy), TrackStreamSource(tracks, with_face, strategy), fingerprint
 
 
-def _require_both_labels(side: str, labels: np.ndarray) -> None:
+def require_both_labels(side: str, labels: np.ndarray) -> None:
+    """Refuse a side of a split on which a label has no face.
+
+    Args:
+        side: TRAIN or VAL.
+        labels: of its tracks that have a face, shape (n,).
+
+    Raises:
+        TfdfdError: says how many there are of each.
+    """
     real, fake = int((labels == 0).sum()), int((labels == 1).sum())
     if not real or not fake:
         name = {TRAIN: "training", VAL: "validation"}[side]

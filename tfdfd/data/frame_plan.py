@@ -56,7 +56,10 @@ def plan_frames(plan: FramePlan, info: VideoInfo, path: Path) -> PlannedFrames:
     Raises:
         ClipError: if the clip is so long that the frames to look at would not fit into memory.
     """
-    of_places = choose_frame_indices(info.num_frames, num_places=plan.places, is_reference=info.is_reference)
+    if plan.every_frames is None:
+        of_places = choose_frame_indices(info.num_frames, num_places=plan.places, is_reference=info.is_reference)
+    else:
+        of_places = every_nth_frame(info.num_frames, plan.every_frames, num_places=plan.places)
     if plan.detect_every_seconds is None:
         return PlannedFrames(of_places, None)
     planned = PlannedFrames(of_places, choose_looks(info, plan.detect_every_seconds))
@@ -67,6 +70,24 @@ def plan_frames(plan: FramePlan, info: VideoInfo, path: Path) -> PlannedFrames:
             "read: give more seconds, or leave --detect-every out"
         )
     return planned
+
+
+def every_nth_frame(num_frames: int, step: int, *, num_places: int) -> np.ndarray:
+    """Choose every so many-th frame of a stretch in the middle of a clip.
+
+    Args:
+        num_frames: frames in the clip, at least 1.
+        step: frames from one to the next, at least 1.
+        num_places: frames to choose, at least 1; a clip that has fewer leaves places empty.
+
+    Returns:
+        int64 array, shape (num_places,), ascending, each in [0, num_frames), or -1 where empty (at the end).
+    """
+    indices = np.full(num_places, -1, np.int64)
+    count = min(num_places, (num_frames - 1) // step + 1)
+    first = (num_frames - 1 - (count - 1) * step) // 2
+    indices[:count] = first + step * np.arange(count)
+    return indices
 
 
 def choose_looks(info: VideoInfo, every_seconds: float) -> np.ndarray:

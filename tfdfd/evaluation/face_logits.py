@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from tfdfd.data.face_datasets import FaceDatasets
 from tfdfd.data.rows import StripRows
 from tfdfd.data.strips import check_strips
 
-ScoreFaces = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(crops [batch, places, size, size, 3], is_face [batch, places]) -> logits float32 [batch, places]."""
+ScoreFaces = Callable[..., np.ndarray]
+"""(crops [batch, places, size, size, 3], is_face [batch, places], and what else of each row) -> logits float32
+[batch, places]."""
 
 
 class KeptLogits:
@@ -68,6 +70,7 @@ def face_logits(
     batch_size: int,
     num_threads: int,
     on_batch: Callable[[int], None] = lambda count: None,
+    of_rows: Callable[[np.ndarray], Any] | None = None,
 ) -> np.ndarray:
     """Run a network over stored tracks.
 
@@ -80,6 +83,8 @@ def face_logits(
         batch_size: tracks a batch.
         num_threads: threads that read and decode.
         on_batch: called with the number of tracks that are done since the last call.
+        of_rows: strip rows int [batch], -1 for padding -> what the network takes third, e.g. their sound; None for
+            nothing.
 
     Returns:
         float32, shape (n, places), in the order of the rows; 0 where there is no face.
@@ -101,7 +106,7 @@ def face_logits(
             num_threads=num_threads,
         )
         for crops, is_face, strip_rows in dataset.take(padded.num_steps(batch_size)):
-            logits = score_faces(crops, is_face)
+            logits = score_faces(crops, is_face, *(() if of_rows is None else (of_rows(strip_rows.numpy()),)))
             real = strip_rows.numpy() >= 0
             tracks = strip_rows.numpy()[real]
             if bad := [int(track) for track in tracks[~np.isfinite(logits[real]).all(axis=1)]]:

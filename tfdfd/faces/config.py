@@ -41,6 +41,15 @@ class ExtractionConfig:
         },
     )
 
+    every_frames: int | None = field(
+        default=None,
+        metadata={
+            "help": "take every so many-th frame, one a place, from the middle of the clip: for sequences, "
+            "e.g. 6 with --places 50; not set: places are spread over the clip",
+            "metavar": "N",
+        },
+    )
+
     def __post_init__(self) -> None:
         if self.places < 1:
             raise ValueError(f"--places must be at least 1, got {self.places}")
@@ -55,7 +64,10 @@ class ExtractionConfig:
         if self.detect_every is not None and not 0.01 <= self.detect_every <= 3600:
             raise ValueError(f"--detect-every must be in [0.01, 3600] seconds, got {self.detect_every}")
 
+        if self.every_frames is not None and self.every_frames < 1:
+            raise ValueError(f"--every-frames must be at least 1, got {self.every_frames}")
+
     @property
     def frame_plan(self) -> FramePlan:
         """Which frames of a clip are read."""
-        return FramePlan(self.places, self.detect_every)
+        return FramePlan(self.places, self.detect_every, self.every_frames)

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import prediction_service_pb2
 
 from tfdfd.clip import LABEL_NAMES
 from tfdfd.data.atomic import explain_write_errors, write_atomically
-from tfdfd.serving.signatures import JPEG_FACES, SIGNATURES
+from tfdfd.serving.signatures import JPEG_FACES, signatures_of
 from tfdfd.serving.warmup import WARMUP_FILE, as_jpeg, portrait_face, write_warmup
 
 BUNDLE = "serving"
@@ -32,14 +32,23 @@ _WRITTEN = ".written.json"
 """What this module last wrote: by it a file that somebody changed is told from one that only is of an older version."""
 
 
-def write_assets(assets: Path, *, model_name: str, crop_size: int, places: int, has_frames: bool) -> None:
+def write_assets(
+    assets: Path, *, model_name: str, crop_size: int, places: int, has_frames: bool, hears: bool = False
+) -> None:
     """Write the files of a version that servers and clients read: warm-up records, labels, the list of signatures.
 
     Args:
         assets: `assets.extra/` of the version, which exists.
-        model_name, crop_size, places, has_frames: as in `write_bundle`.
+        model_name, crop_size, places, has_frames, hears: as in `write_bundle`.
     """
-    write_warmup(assets / WARMUP_FILE, model_name=model_name, crop_size=crop_size, places=places, has_frames=has_frames)
+    write_warmup(
+        assets / WARMUP_FILE,
+        model_name=model_name,
+        crop_size=crop_size,
+        places=places,
+        has_frames=has_frames,
+        hears=hears,
+    )
     # One name a line, the label's number is its line: what readers of labels.txt expect.
     (assets / "labels.txt").write_text("".join(f"{LABEL_NAMES[label]}\n" for label in sorted(LABEL_NAMES)))
     listed = {
@@ -48,14 +57,15 @@ def write_assets(assets: Path, *, model_name: str, crop_size: int, places: int, 
             "inputs": {key: _tensor_json(tensor) for key, tensor in signature.inputs.items()},
             "outputs": {key: _tensor_json(tensor) for key, tensor in signature.outputs.items()},
         }
-        for name, signature in SIGNATURES.items()
-        if signature.in_every_export or has_frames
+        for name, signature in signatures_of(has_frames=has_frames, hears=hears).items()
     }
     told = {"crop_size": crop_size, "places": places, "signatures": listed}
     (assets / "signatures.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
-def write_bundle(folder: Path, *, model_name: str, crop_size: int, places: int, has_frames: bool) -> tuple[str, ...]:
+def write_bundle(
+    folder: Path, *, model_name: str, crop_size: int, places: int, has_frames: bool, hears: bool = False
+) -> tuple[str, ...]:
     """Write `serving/` beside the versions of a model, or bring it up to date.
 
     A file that somebody has changed is left alone, and the new one is written beside it as `<file>.new`.
@@ -66,6 +76,7 @@ def write_bundle(folder: Path, *, model_name: str, crop_size: int, places: int, 
         crop_size: side of a crop in pixels.
         places: of a track, as clients will mostly send them.
         has_frames: whether the newest version has the signatures that take frames.
+        hears: whether its network takes sound.
 
     Returns:
         What a person should be told: a line for each file that was left alone.
@@ -78,7 +89,7 @@ def write_bundle(folder: Path, *, model_name: str, crop_size: int, places: int, 
     with explain_write_errors(bundle):
         bundle.mkdir(parents=True, exist_ok=True)
         known = _written(bundle)
-        for name, content in _files(model_name, crop_size, places, has_frames=has_frames).items():
+        for name, content in _files(model_name, crop_size, places, has_frames=has_frames, hears=hears).items():
             path = bundle / name
             there = path.read_bytes() if path.is_file() else None
             if there is None or there == content or known.get(name) == _digest(there):
@@ -93,7 +104,7 @@ def write_bundle(folder: Path, *, model_name: str, crop_size: int, places: int, 
     return tuple(notes)
 
 
-def _files(model_name: str, crop_size: int, places: int, *, has_frames: bool) -> dict[str, bytes]:
+def _files(model_name: str, crop_size: int, places: int, *, has_frames: bool, hears: bool) -> dict[str, bytes]:
     slug = "tfdfd-" + (re.sub(r"[^a-z0-9]+", "-", model_name.lower()).strip("-")[:45].rstrip("-") or "model")
     url_path = f"/v1/models/{quote(model_name, safe='')}"
     values = {
@@ -108,6 +119,7 @@ def _files(model_name: str, crop_size: int, places: int, *, has_frames: bool) ->
         "places": places,
         "crop_size": crop_size,
         "has_frames": has_frames,
+        "hears": hears,
     }
     environment = _environment()
     names = ["models.config", "batching.config", "monitoring.config", "compose.yaml", "README.md"]
@@ -116,11 +128,20 @@ def _files(model_name: str, crop_size: int, places: int, *, has_frames: bool) ->
         manifest = environment.get_template("kubernetes.yaml")
         files[f"kubernetes-{kind}.yaml"] = manifest.render(values, kind=kind, gpu=kind == "gpu", app=f"{slug}-{kind}")
     face = b64encode(as_jpeg(portrait_face(crop_size))).decode()
-    rest = {"signature_name": JPEG_FACES, "inputs": {"face_bytes": [[{"b64": face}]]}}
+    inputs: dict[str, Any] = {"face_bytes": [[{"b64": face}]]}
+    sound: dict[str, Any] = {}
+    if hears:  # a tenth of a second of silence
+        inputs |= {"waveform": [[0.0] * 1600], "is_sound": [[True] * 1600]}
+        samples = {"dim": [{"size": "1"}, {"size": "1600"}]}
+        sound = {
+            "waveform": {"dtype": "DT_FLOAT", "tensor_shape": samples, "float_val": [0.0]},
+            "is_sound": {"dtype": "DT_BOOL", "tensor_shape": samples, "bool_val": [True]},
+        }
+    rest = {"signature_name": JPEG_FACES, "inputs": inputs}
     shape = {"dim": [{"size": "1"}, {"size": "1"}]}
     grpc = {
         "model_spec": {"name": model_name, "signature_name": JPEG_FACES},
-        "inputs": {"face_bytes": {"dtype": "DT_STRING", "tensor_shape": shape, "string_val": [face]}},
+        "inputs": {"face_bytes": {"dtype": "DT_STRING", "tensor_shape": shape, "string_val": [face]}, **sound},
     }
     files |= {"example-rest.json": json.dumps(rest) + "\n", "example-grpc.json": json.dumps(grpc) + "\n"}
     encoded = {name: text.encode() for name, text in files.items()}

@@ -57,6 +57,11 @@ def write_ensemble(
     Raises:
         TfdfdError: if the members do not fit each other, one gives no numbers, or the version cannot be written.
     """
+    if hearing := [model.name for model in models if model.hears]:
+        raise TfdfdError(
+            f"{hearing[0]} hears, and an ensemble shows its members single faces: leave it out, or compare and combine "
+            "the models' scores with run_eval.py --model A --model B"
+        )
     require_different_networks(models)
     mismatch = _require_same_crops(models, accept_mismatch)
     if mismatch:

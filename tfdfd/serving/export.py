@@ -26,8 +26,10 @@ from tfdfd.extraction import extraction_config_of
 from tfdfd.models.batchnorm_folding import fold_batchnorm
 from tfdfd.models.clip_scorer import ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
+from tfdfd.models.sequence_explainer import ExplainSequences
 from tfdfd.serving.bundle import write_assets, write_bundle
 from tfdfd.serving.endpoints import make_endpoints
+from tfdfd.serving.hearing_endpoints import make_hearing_endpoints
 from tfdfd.serving.versions import ASSETS, versions
 
 RECORDED = ("clip_id", "original", "donor", "person", "folder", "split")
@@ -105,7 +107,7 @@ def export_saved_model(
 
 
 def write_version(
-    explain: ExplainFaces,
+    explain: ExplainFaces | ExplainSequences,
     rule: ScoringRule,
     fingerprint: Fingerprint,
     card: dict[str, Any],
@@ -115,32 +117,42 @@ def write_version(
     crop_size: int,
     folder: Path,
     say: Callable[[str], None] = _log.warning,
+    hears: bool = False,
 ) -> Path:
     """Write a version of a model from what shows faces to its network.
 
     Args:
-        explain: from crops to logits.
+        explain: from crops, and sound where it hears, to logits.
         rule, fingerprint, clips, crop_size, folder, say, Returns, Raises: as in `export_saved_model`.
         card: the model card, JSON-able; gets `signatures_left_out`, why, where frames cannot be cropped.
         network_digest: tells the network from any other, whatever rule scores by it.
+        hears: whether `explain` takes sound; then no signature takes frames, which come without any.
     """
     try:
         extraction, left_out = extraction_config_of(fingerprint), ""
     except TfdfdError as error:
         extraction, left_out = None, str(error)
         say(f"the signatures that take frames are left out: {left_out}")
+    if hears and extraction is not None:
+        left_out = "frames alone have no sound, and this network hears"
+        say(f"the signatures that take frames are left out: {left_out}")
     served: Any = {
         "model_name": folder.resolve().name,
         "crop_size": crop_size,
         "places": extraction.places if extraction else int(fingerprint.provenance.get("num_places", 1)),
-        "has_frames": extraction is not None,
+        "has_frames": extraction is not None and not hears,
+        "hears": hears,
     }
     about = {
         "scoring_rule": rule.to_json(),
         "fingerprint": fingerprint.to_json(),
         "network_digest": network_digest,
     }
-    endpoints = make_endpoints(explain, rule, about, crop_size=crop_size, extraction=extraction)
+    explain_any: Any = explain
+    if hears:
+        endpoints = make_hearing_endpoints(explain_any, rule, about, crop_size=crop_size)
+    else:
+        endpoints = make_endpoints(explain_any, rule, about, crop_size=crop_size, extraction=extraction)
     # Traced once: Keras's archive hands over functions that TensorFlow then traces again, which takes as long.
     functions = {
         name: tf.function(endpoint, input_signature=specs, autograph=False).get_concrete_function()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfdfd.clip import OK, ClipError, ClipFaces, ClipFrames, TfdfdError
+from tfdfd.data.audio import read_sound
 from tfdfd.data.frame_source import OneAhead, one_ahead
 from tfdfd.data.video import choose_frame_indices
 from tfdfd.extraction import Detector, faces_of_frames
@@ -21,7 +23,12 @@ from tfdfd.serving.clip_verdict import ClipVerdict
 from tfdfd.serving.time_limit import Clock, Pace
 
 if TYPE_CHECKING:
-    from tfdfd.serving.saved_model import LoadedModel
+    from tfdfd.serving.saved_model import LoadedModel, Sound
+
+_log = logging.getLogger(__name__)
+
+_SHORTEST_SOUND_SECONDS = 0.04
+"""Of a clip of one frame, which says of no time how long it is shown."""
 
 
 class LocalScorer:
@@ -147,7 +154,8 @@ class LocalScorer:
             return ScoredWindow(start, end, None)
         crops = np.stack(faces.crops)
         began = self._clock()
-        scores, probabilities = self.model.score(crops, is_face)
+        sound = (self._sound_of(part, len(crops)),) if self.model.hears else ()
+        scores, probabilities = self.model.score(crops, is_face, *sound)
         self._pace.saw_faces(int(is_face.sum()), self._clock() - began)
         if not np.isfinite(scores).all():
             raise TfdfdError(
@@ -171,6 +179,16 @@ class LocalScorer:
             if is_face[row].any()
         )
         return ScoredWindow(start, end, score, tracks)
+
+    def _sound_of(self, part: ClipPart, num_people: int) -> Sound:
+        """Return the sound of a part, for each of its people."""
+        assert part.window is not None
+        start, end = (part.first_seconds + at for at in (part.window.start_seconds, part.window.end_seconds))
+        sound = read_sound(part.path, start_seconds=start, end_seconds=max(end, start + _SHORTEST_SOUND_SECONDS))
+        if sound.status != OK and part.number == 0:
+            _log.warning("%s; what is missing of the sound is masked", sound.reason)
+        waveform, is_sound = (np.repeat(each[None], num_people, axis=0) for each in (sound.waveform, sound.is_sound))
+        return waveform, is_sound
 
 
 def _num_places(frames: ClipFrames) -> int:

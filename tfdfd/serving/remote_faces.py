@@ -121,7 +121,7 @@ class FacesThere:
     def __init__(self, config: ExtractionConfig, *, pixels: str) -> None:
         self._pixels = pixels
         # The server looks for faces in the frames that it is sent, so those of the places are all it needs.
-        self.plan = FramePlan(config.places)
+        self.plan = FramePlan(config.places, every_frames=config.every_frames)
 
     def request(self, clip_id: str, frames: ClipFrames, window: Window, first_seconds: float) -> WindowRequest | Looked:
         """Return what to ask of a window."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint, preprocessing_differences
 from tfdfd.serving.remote_errors import BadAnswerError, ModelMissingError, OtherModelError
 from tfdfd.serving.remote_target import Target
@@ -91,6 +92,11 @@ def ask_about(transport: Transport, target: Target, *, deadline_seconds: float) 
     told = {name: _text(value[0]) for name, value in check_outputs(answer, ABOUT, 1, target).items()}
     try:
         fingerprint = json.loads(told["fingerprint"])
+        if "sound" in fingerprint["provenance"]:
+            raise TfdfdError(
+                f"{target} hears, and this client sends no sound: score with --model on this machine, or send crops, "
+                "is_face, waveform and is_sound to it yourself"
+            )
         return RemoteModel(
             target,
             told["scoring_rule"],

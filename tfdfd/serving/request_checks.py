@@ -40,6 +40,27 @@ def checked_crops(crops: tf.Tensor, is_face: tf.Tensor, size: int) -> tuple[tf.T
         return tf.identity(crops), tf.identity(is_face)
 
 
+def checked_sound(waveform: tf.Tensor, is_sound: tf.Tensor, is_face: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return waveform and mask, or fail with INVALID_ARGUMENT.
+
+    Args:
+        waveform, is_sound: must be [batch, samples] both; samples may be 0.
+        is_face: [batch, places], checked before.
+    """
+    shape, mask_shape = _shape(waveform), _shape(is_sound)
+    wanted = "waveform must be [batch, samples], a row for each row of faces, got shapes"
+    wrong_rank = _require(tf.equal(tf.size(shape), 2), wanted, shape)
+    with tf.control_dependencies([wrong_rank]):
+        checks = [
+            _require(tf.equal(shape[0], tf.shape(is_face)[0]), wanted, shape, tf.shape(is_face)),
+            _require(
+                _is_same(shape, mask_shape), "is_sound must be as large as waveform, got shapes", mask_shape, shape
+            ),
+        ]
+    with tf.control_dependencies(checks):
+        return tf.identity(waveform), tf.identity(is_sound)
+
+
 def checked_rows(texts: tf.Tensor, name: str, dimensions: str, *, rank: int = 2) -> tf.Tensor:
     """Return strings of so many dimensions, or fail with INVALID_ARGUMENT.
 

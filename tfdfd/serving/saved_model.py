@@ -25,7 +25,8 @@ from tfdfd.serving.versions import ASSETS, newest_version
 
 _log = logging.getLogger(__name__)
 
-"""What a SavedModel records of each clip that it was made with."""
+Sound = tuple[np.ndarray | tf.Tensor, np.ndarray | tf.Tensor]
+"""Waveforms float32 [batch, samples], 16000 a second, and bool of the same shape: which samples are sound."""
 
 
 class LoadedModel:
@@ -75,7 +76,10 @@ class LoadedModel:
             """How clips are cropped for it; None where its crops were ready-made and nobody said how."""
         except TfdfdError:
             self.extraction = None
-        shape = self._score.structured_input_signature[1]["crops"].shape
+        taken = self._score.structured_input_signature[1]
+        self.hears = "waveform" in taken
+        """Whether it takes the sound of the clip beside the crops."""
+        shape = taken["crops"].shape
         self.crop_size = int(shape[2])
         # Damage is found before any work.
         self.card()
@@ -87,35 +91,56 @@ class LoadedModel:
         folder = self.folder.resolve()
         return f"{folder.parent.name}/{folder.name}"
 
-    def score(self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def score(
+        self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor, sound: Sound | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Score a batch of tracks.
 
         Args:
             crops: uint8 RGB, shape (batch, places, crop_size, crop_size, 3).
             is_face: bool, shape (batch, places).
+            sound: for a model that hears, the sound of the clip that each row is from; None for no sound.
 
         Returns:
             Track scores float32 (batch,) and face probabilities float32 (batch, places).
         """
-        outputs = self._score(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
+        outputs = self._score(**self._inputs(crops, is_face, sound))
         return outputs["clip_score"].numpy(), outputs["face_probabilities"].numpy()
 
-    def explain(self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _inputs(self, crops: Any, is_face: Any, sound: Sound | None) -> dict[str, tf.Tensor]:
+        inputs = {"crops": tf.convert_to_tensor(crops), "is_face": tf.convert_to_tensor(is_face)}
+        if self.hears:
+            none = np.zeros((len(is_face), 0))
+            waveform, is_sound = (none, none) if sound is None else sound
+            inputs |= {"waveform": tf.cast(waveform, tf.float32), "is_sound": tf.cast(is_sound, tf.bool)}
+        elif sound is not None:
+            raise ValueError(f"{self.name} does not hear: leave sound out")
+        return inputs
+
+    def explain(
+        self, crops: np.ndarray | tf.Tensor, is_face: np.ndarray | tf.Tensor, sound: Sound | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the network says of each face, and what of it each place of the picture gives.
 
         Args:
-            crops, is_face: as in `score`.
+            crops, is_face, sound: as in `score`.
 
         Returns:
             Logits float32 (batch, places), before the rule's temperature, and heat maps float32
             (batch, places, height, width), both 0 where there is no face.
         """
-        outputs = self._explain(crops=tf.convert_to_tensor(crops), is_face=tf.convert_to_tensor(is_face))
+        outputs = self._explain(**self._inputs(crops, is_face, sound))
         return outputs["face_logits"].numpy(), outputs["heat_maps"].numpy()
 
     def explain_faces(self, crops: tf.Tensor, is_face: tf.Tensor) -> dict[str, tf.Tensor]:
         """Show faces to the network; an `ExplainFaces`, to be part of another graph."""
         return self._explain(crops=crops, is_face=is_face)
+
+    def explain_sequences(
+        self, crops: tf.Tensor, is_face: tf.Tensor, waveform: tf.Tensor, is_sound: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Show sequences and their sound to the network; an `ExplainSequences`, of a model that hears."""
+        return self._explain(crops=crops, is_face=is_face, waveform=waveform, is_sound=is_sound)
 
     def save_with_rule(
         self,
@@ -140,7 +165,7 @@ class LoadedModel:
             TfdfdError: if it cannot be written.
         """
         return write_version(
-            self.explain_faces,
+            self.explain_sequences if self.hears else self.explain_faces,
             rule,
             self.fingerprint,
             {**self.card(), "scoring_rule": {**reason, "network_of_version": self.folder.name}},
@@ -149,6 +174,7 @@ class LoadedModel:
             crop_size=self.crop_size,
             folder=self.folder.parent,
             say=say,
+            hears=self.hears,
         )
 
     def _clips_with(self, fitted_on: pd.DataFrame) -> pd.DataFrame:

@@ -1,12 +1,14 @@
 """The signatures of an exported SavedModel: what each takes and returns, by name. Loads no TensorFlow.
 
+A model that hears takes SOUND_INPUTS beside the others in each signature of HEARING.
+
 Every input and output has the batch as its first dimension, so that a server may join requests. One row of
 `serving_default` and `jpeg_faces` is one person of a clip; one row of `frames` and `jpeg_frames` is one clip.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -120,3 +122,30 @@ SIGNATURES = {
     ),
 }
 """All of them, by name."""
+
+HEARING = (CROPS, JPEG_FACES, EXPLAIN)
+"""Those that take sound where the model hears."""
+
+SOUND_INPUTS = {
+    "waveform": Tensor(
+        "float32",
+        ("batch", "samples"),
+        "sound of the clip that each row is from, one channel, 16000 samples a second, from the clip's first frame on",
+    ),
+    "is_sound": Tensor("bool", ("batch", "samples"), "which samples are sound; a clip without any is none of silence"),
+}
+
+
+def signatures_of(*, has_frames: bool, hears: bool) -> dict[str, Signature]:
+    """Return the signatures of an export.
+
+    Args:
+        has_frames: whether the export knows how faces are cropped, and takes frames.
+        hears: whether its network takes sound.
+    """
+    found = {name: one for name, one in SIGNATURES.items() if one.in_every_export or has_frames}
+    if not hears:
+        return found
+    return {
+        name: replace(one, inputs=one.inputs | SOUND_INPUTS) if name in HEARING else one for name, one in found.items()
+    }

@@ -17,7 +17,7 @@ from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tfdfd.data.demo_frames import FACE_CENTRE_XY, FACE_HEIGHT
-from tfdfd.serving.signatures import ABOUT, CROPS, EXPLAIN, FRAMES, JPEG_FACES, JPEG_FRAMES
+from tfdfd.serving.signatures import ABOUT, CROPS, EXPLAIN, FRAMES, HEARING, JPEG_FACES, JPEG_FRAMES
 
 WARMUP_FILE = "tf_serving_warmup_requests"
 """TensorFlow Serving looks for this name in `assets.extra/`."""
@@ -35,7 +35,9 @@ _LARGE_FRAME = (720, 1280)
 _JPEG_QUALITY = 80
 
 
-def write_warmup(path: Path, *, model_name: str, crop_size: int, places: int, has_frames: bool) -> None:
+def write_warmup(
+    path: Path, *, model_name: str, crop_size: int, places: int, has_frames: bool, hears: bool = False
+) -> None:
     """Write warm-up requests for every signature of an export; the same arguments give the same bytes.
 
     Args:
@@ -44,9 +46,12 @@ def write_warmup(path: Path, *, model_name: str, crop_size: int, places: int, ha
         crop_size: side of a crop in pixels.
         places: of a track, as clients will mostly send them, at least 1.
         has_frames: whether the export has the signatures that take frames.
+        hears: whether it takes sound.
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in _requests(crop_size, places, has_frames=has_frames):
+            if hears and signature in HEARING:
+                inputs |= _sound(inputs)
             spec = {"name": model_name, "signature_name": signature}
             log = {"request": {"model_spec": spec, "inputs": inputs}}
             writer.write(_MESSAGES.PredictionLog(predict_log=log).SerializeToString(deterministic=True))
@@ -97,6 +102,16 @@ def _requests(crop_size: int, places: int, *, has_frames: bool) -> Iterator[tupl
         raw = portrait_frame(*_SMALL_FRAME)[None, None]
         yield FRAMES, {"frames": tf.make_tensor_proto(np.repeat(raw, 2, axis=1))}
         yield JPEG_FRAMES, {"frame_bytes": tf.make_tensor_proto([[as_jpeg(portrait_frame(*_LARGE_FRAME))] * places])}
+
+
+def _sound(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return two seconds of silence for each row of a request."""
+    rows = next(iter(inputs.values())).tensor_shape.dim[0].size
+    shape = (rows, 32_000)
+    return {
+        "waveform": tf.make_tensor_proto(0.0, dtype=tf.float32, shape=shape),
+        "is_sound": tf.make_tensor_proto(True, dtype=tf.bool, shape=shape),
+    }
 
 
 def _grey_crops(rows: int, places: int, crop_size: int) -> dict[str, Any]:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import keras
 
+from tfdfd.data.spectrograms import LOG_MEL
+from tfdfd.models.audio_visual import build_feature_network, build_sequence_network, join_networks
 from tfdfd.models.face_classifier import build_face_classifier
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.step import AugmentBatch
 
 ModelBuilder = Callable[[str], keras.Model]
-"""Called with the dtype policy, in the strategy's scope: uint8 crops [n, size, size, 3] -> float32 logits [n, 1]."""
+"""Called with the dtype policy, in the strategy's scope: uint8 crops [n, size, size, 3], or what else the batches hold,
+-> float32 logits [n, 1]."""
 
 SGD_MOMENTUM = 0.9
 
@@ -38,6 +41,42 @@ def classifier_builder(config: TrainConfig, crop_size: int) -> ModelBuilder:
             dtype_policy=dtype_policy,
             seed=config.seed,
         )
+
+    return build
+
+
+def sequence_builder(config: TrainConfig, crop_size: int, num_features: int | None) -> ModelBuilder:
+    """Return what `train` builds its audio-visual network with.
+
+    Args:
+        config: the settings.
+        crop_size: side of the crops in pixels.
+        num_features: of each face where these are frozen; None where the network of faces is trained too.
+    """
+
+    def build(dtype_policy: str) -> keras.Model:
+        features = None
+        if num_features is None:
+            features = build_feature_network(
+                backbone=config.face_backbone,
+                crop_size=crop_size,
+                input_size=config.input_size,
+                weights=config.weights,
+                pooling=config.pooling,
+                hidden_size=config.hidden_size,
+                dtype_policy=dtype_policy,
+                batchnorm=config.batchnorm,
+                batchnorm_momentum=config.batchnorm_momentum,
+                seed=config.seed,
+            )
+        sequence = build_sequence_network(
+            num_features or int(features.output_shape[-1]),  # pyright: ignore
+            LOG_MEL.num_mels,
+            over_time=config.over_time,
+            dropout=config.dropout,
+            seed=config.seed,
+        )
+        return join_networks(features, sequence) if features else sequence
 
     return build
 

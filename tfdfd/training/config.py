@@ -11,6 +11,7 @@ from tfdfd.data.sampling import BALANCES, FAKES, SAMPLINGS, FaceChoice
 from tfdfd.models import BACKBONES
 from tfdfd.training.augmentation import Augmentation
 from tfdfd.training.optimization import Optimization
+from tfdfd.training.sequence_options import AUDIO_VISUAL, SequenceOptions
 
 TRACKS = ("main", "all")
 MIXED_PRECISIONS = ("auto", "on", "off")
@@ -23,10 +24,14 @@ the epochs do, and stay."""
 
 
 @dataclass(frozen=True)
-class TrainConfig(Augmentation, Optimization):
+class TrainConfig(Augmentation, Optimization, SequenceOptions):
     """The settings of a training run; each field's help says what it does."""
 
-    backbone: str = option("xception", "network that looks at a face", BACKBONES)
+    backbone: str = option(
+        "xception",
+        f"network that looks at a face; {AUDIO_VISUAL}: at the sequence of a clip's faces and its sound",
+        (*BACKBONES, AUDIO_VISUAL),
+    )
     weights: str = option(
         "imagenet", "first weights: imagenet (downloads), none (random) or a .weights.h5 file of the same network"
     )
@@ -103,14 +108,26 @@ class TrainConfig(Augmentation, Optimization):
         self.check_optimization(epochs=self.epochs, weights=self.weights, batchnorm=self.batchnorm)
         self.check_augmentation(batch_size=self.batch_size)
 
+        self.check_sequences(self)
+
         if self.batchnorm == "frozen" and self.batchnorm_momentum is not None:
             raise ValueError("batchnorm_momentum changes nothing with batchnorm frozen: leave one of them out")
-        if not BACKBONES[self.backbone].has_batchnorm and (
+        if not BACKBONES[self.network_of_faces].has_batchnorm and (
             self.batchnorm != "per_replica" or self.batchnorm_momentum is not None
         ):
-            raise ValueError(f"{self.backbone} has no BatchNorm: leave out batchnorm and batchnorm_momentum")
+            raise ValueError(f"{self.network_of_faces} has no BatchNorm: leave out batchnorm and batchnorm_momentum")
         if self.batchnorm == "frozen" and self.weights == "none":
             raise ValueError("batchnorm frozen keeps the statistics of the first weights, and weights none has none")
+
+    @property
+    def sees_sequences(self) -> bool:
+        """Whether it is clips that are trained on, rather than faces."""
+        return self.backbone == AUDIO_VISUAL
+
+    @property
+    def network_of_faces(self) -> str:
+        """The one of BACKBONES that sees faces."""
+        return self.face_backbone if self.sees_sequences else self.backbone
 
     @property
     def face_choice(self) -> FaceChoice:
@@ -119,8 +136,20 @@ class TrainConfig(Augmentation, Optimization):
 
     def dtype_policy(self, *, on_gpus: bool) -> str:
         """Return the Keras dtype policy: `mixed_float16` or `float32`."""
+        if self.sees_sequences and self.face_features == "frozen":  # what is trained is float32
+            return "float32"
         is_mixed = self.mixed_precision == "on" or (self.mixed_precision == "auto" and on_gpus)
         return "mixed_float16" if is_mixed else "float32"
+
+    def uses_xla(self, *, on_gpus: bool, batchnorm: str) -> bool:
+        """Return whether the passes through the network are compiled."""
+        # How many faces a batch of clips has is known only when it is there.
+        return not self.sees_sequences and super().uses_xla(on_gpus=on_gpus, batchnorm=batchnorm)
+
+    @property
+    def unit(self) -> str:
+        """What a batch is of, for a person."""
+        return "clips" if self.sees_sequences else "faces"
 
     @property
     def profiled_steps(self) -> tuple[int, int] | None:

@@ -213,7 +213,7 @@ def _train_epoch(
     batches = training.iterator(state.epoch, state.step)
     totals = tf.constant(state.totals, tf.float64)
     input_clock, save_clock = InputClock(), SaveClock(team, config.checkpoint_minutes)
-    with EpochProgress(console, label, num_steps, state.step, config.batch_size) as progress:
+    with EpochProgress(console, label, num_steps, state.step, config.batch_size, config.unit) as progress:
         for step in range(state.step + 1, num_steps + 1):
             if set_rate is not None:
                 set_rate(learning_rate_at(config, epoch=state.epoch, step=step - 1, num_steps=num_steps))
@@ -246,7 +246,7 @@ def _validate(
     logits = is_face = None
     seen = np.zeros(len(clip_rows), bool)
     batches = validation.iterator()
-    with EpochProgress(console, "validating", validation.num_steps, 0, config.batch_size) as progress:
+    with EpochProgress(console, "validating", validation.num_steps, 0, config.batch_size, config.unit) as progress:
         for step in range(1, validation.num_steps + 1):
             outputs, faces, rows = (value.numpy() for value in score_step(next(batches)))
             if logits is None or is_face is None:
@@ -309,9 +309,11 @@ def _result(state: TrainState, run_folder: Path, ending: str, team: Team) -> Tra
 def _epoch_line(row: dict[str, float], config: TrainConfig, is_best: bool) -> str:
     waited = "" if math.isnan(row["input_wait"]) else f", {row['input_wait']:.0%} of training waiting for input"
     fitted = f"at temperature {row[TEMPERATURE]:.2f}, " if TEMPERATURE in row else ""
+    faces = f", face log loss {row['val_face_log_loss']:.4f}, AUC {row['val_face_auc']:.4f}"
+    if config.sees_sequences:
+        faces = ""  # a clip has one logit
     return (
         f"epoch {row['epoch']:.0f}/{config.epochs}  loss {row['loss']:.4f}  "
-        f"validation: {fitted}clip log loss {row[MONITOR]:.4f}, AUC {row['val_clip_auc']:.4f}, "
-        f"face log loss {row['val_face_log_loss']:.4f}, AUC {row['val_face_auc']:.4f}  "
+        f"validation: {fitted}clip log loss {row[MONITOR]:.4f}, AUC {row['val_clip_auc']:.4f}{faces}  "
         f"{row['seconds']:.0f} s{waited}{'  best so far' if is_best else ''}"
     )

@@ -25,12 +25,15 @@ class EpochProgress:
         label: e.g. `epoch 3/10`.
         num_steps: steps of the epoch.
         first_step: steps that were done before.
-        batch_size: faces a step.
+        batch_size: faces, or clips, a step.
+        unit: which of them.
     """
 
-    def __init__(self, console: Console, label: str, num_steps: int, first_step: int, batch_size: int) -> None:
+    def __init__(
+        self, console: Console, label: str, num_steps: int, first_step: int, batch_size: int, unit: str = "faces"
+    ) -> None:
         self._console, self._label = console, label
-        self._num_steps, self._batch_size = num_steps, batch_size
+        self._num_steps, self._batch_size, self._unit = num_steps, batch_size, unit
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -66,7 +69,7 @@ class EpochProgress:
         self._looks.append((now, step))
         steps_per_second = (step - step_before) / max(now - before, 1e-6)
         figures = "" if loss is None else f"loss {loss:.4f}  "
-        figures += f"{steps_per_second:.2f} steps/s  {steps_per_second * self._batch_size:.0f} faces/s"
+        figures += f"{steps_per_second:.2f} steps/s  {steps_per_second * self._batch_size:.0f} {self._unit}/s"
         self._bar.update(self._task, completed=step, figures=figures)
         if not self._console.is_terminal and now - self._line >= LINE_SECONDS:
             self._line = now

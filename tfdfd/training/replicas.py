@@ -86,7 +86,7 @@ class _OnePipelineAReplica:
                     batches.append(next(iterator))
                 except StopIteration:
                     return
-            yield tuple(map(self._joined, zip(*batches, strict=True)))
+            yield tf.nest.map_structure(lambda *parts: self._joined(parts), *batches)
 
     def _joined(self, parts: tuple[tf.Tensor, ...]) -> tf.distribute.DistributedValues:
         return self._strategy.experimental_distribute_values_from_function(

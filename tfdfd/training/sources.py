@@ -44,7 +44,8 @@ class TrainingSource(Protocol):
 
         Returns:
             What `strategy.run` takes: (crop uint8 [batch, size, size, 3], label float32 [batch], weight float32
-            [batch], clip_row int32 [batch]) of each replica. It may go on for ever.
+            [batch], clip_row int32 [batch]) of each replica; in place of crops, what else the model takes. It may go
+            on for ever.
         """
         ...
 
@@ -77,7 +78,8 @@ class ValidationSource(Protocol):
 
         Returns:
             What `strategy.run` takes: (crops uint8 [batch, places, size, size, 3], is_face bool [batch, places],
-            strip_row int32 [batch], the row of clip_rows or -1 for padding) of each replica.
+            strip_row int32 [batch], the row of clip_rows or -1 for padding) of each replica; in place of crops a dict
+            of which the model makes one logit a row, and then one place, which is a face.
         """
         ...
 

@@ -38,7 +38,8 @@ def make_train_step(
     the summed gradients do not depend on the number of replicas. Labels may be anything from 0 to 1.
 
     Args:
-        model: uint8 crops -> float32 logits [n, 1], made in the strategy's scope.
+        model: what a batch gives first (uint8 crops, or a dict of what it knows of clips) -> float32 logits [n, 1];
+            made in the strategy's scope.
         optimizer: built, in the strategy's scope.
         strategy: runs the step.
         global_batch_size: faces a step over all replicas.
@@ -54,24 +55,22 @@ def make_train_step(
     variables = model.trainable_variables
     must_agree = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and strategy.num_replicas_in_sync > 1
 
-    def passes(crops: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+    def passes(inputs: Any, labels: tf.Tensor, weights: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            logits = model(crops, training=True)[:, 0]
+            logits = model(inputs, training=True)[:, 0]
             losses = weights * tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
             scaled_loss = optimizer.scale_loss(tf.reduce_sum(losses) / global_batch_size)
         return tape.gradient(scaled_loss, variables), losses, logits
 
     compiled_passes = tf.function(passes, jit_compile=True) if xla else passes
 
-    def replica_step(
-        crops: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, _: tf.Tensor, seed: tf.Tensor
-    ) -> tf.Tensor:
+    def replica_step(inputs: Any, labels: tf.Tensor, weights: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         if augment is not None:
             replica: Any = tf.distribute.get_replica_context().replica_id_in_sync_group
             replica_seed: Any = tf.random.fold_in(seed, replica)
-            crops, labels, weights = augment(crops, labels, weights, replica_seed)
+            inputs, labels, weights = augment(inputs, labels, weights, replica_seed)
         labels = labels + label_smoothing * (0.5 - labels)
-        gradients, losses, logits = compiled_passes(crops, labels, weights)
+        gradients, losses, logits = compiled_passes(inputs, labels, weights)
         if must_agree:
             gradients = agree_on_overflow(gradients)
         if clip_norm is not None:
@@ -111,10 +110,11 @@ def step_seed(seed: int, epoch: int, step: int) -> np.ndarray:
 def make_score_step(
     model: keras.Model, strategy: tf.distribute.Strategy
 ) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Make the function that scores one global batch of tracks.
+    """Make the function that scores one global batch of tracks, or of clips.
 
     Args:
-        model: uint8 crops -> float32 logits [n, 1].
+        model: as in `make_train_step`. Crops of tracks, [batch, places, size, size, 3], are each a face to it; a dict
+            gives one logit a row.
         strategy: runs the step.
 
     Returns:
@@ -122,10 +122,10 @@ def make_score_step(
         all replicas.
     """
 
-    def replica_step(
-        crops: tf.Tensor, is_face: tf.Tensor, strip_rows: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        logits = model(tf.reshape(crops, tf.concat([[-1], tf.shape(crops)[2:]], 0)), training=False)
+    def replica_step(inputs: Any, is_face: tf.Tensor, strip_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if not isinstance(inputs, dict):
+            inputs = tf.reshape(inputs, tf.concat([[-1], tf.shape(inputs)[2:]], 0))
+        logits = model(inputs, training=False)
         # Collectives know neither bool nor, on GPUs, int32.
         return tf.reshape(logits, tf.shape(is_face)), tf.cast(is_face, tf.int64), tf.cast(strip_rows, tf.int64)
 
