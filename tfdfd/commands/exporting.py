@@ -106,6 +106,7 @@ def export_best(
         pooling=config.pooling,
         dropout=config.dropout,
         hidden_size=config.hidden_size,
+        segmentation=config.segmentation,
         seed=config.seed,
     )
     sides = describe_split(split.table)

@@ -122,7 +122,7 @@ def pairs_of(store: FaceStore, clips: pd.DataFrame) -> list[Pair]:
     from tfdfd.data.store import FILE_IS_GONE, source_bytes
 
     index = store.clips()
-    sizes = dict(zip(index["clip_id"], index["source_bytes"], strict=True))
+    sizes = dict(zip(values(index, "clip_id"), values(index, "source_bytes"), strict=True))
     with_faces = set(values(index, "clip_id")[values(index, "status") == OK])
     paths = dict(zip(values(clips, "clip_id"), values(clips, "path"), strict=True))
     found, lengths = [], {}
@@ -230,8 +230,8 @@ def print_summary(masks: MaskStore, console: Console) -> None:
 
     index = masks.index()
     clips = index.drop_duplicates("clip_id")
-    counts = Counter(clips["status"])
-    faces = sum(int(np.sum(known)) for known in index["is_known"])
+    counts = Counter(values(clips, "status"))
+    faces = sum(int(np.sum(np.asarray(known))) for known in values(index, "is_known"))
     console.print(
         f"{len(clips)} fakes: "
         + ", ".join(f"{counts[status]} {status}" for status in MASK_STATUSES if counts[status])

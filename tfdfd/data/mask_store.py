@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tfdfd.data.altered_region import RegionSettings
 from tfdfd.data.atomic import explain_write_errors, write_atomically, write_parquet
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.mask_strips import decode_masks, encode_masks
+from tfdfd.data.rows import TrackMasks
 from tfdfd.data.store import FaceStore
 from tfdfd.data.store_records import record_name, strip_name
 from tfdfd.data.tables import records, rows_where, values
@@ -219,20 +219,6 @@ class MaskStore:
             return decode_masks((self.folder / mask).read_bytes(), num_places=self.store.num_places)
         except OSError as error:
             raise ClipError(f"the masks {mask} cannot be read: {error.strerror or error}") from error
-
-
-@dataclass(frozen=True)
-class TrackMasks:
-    """The masks of tracks, to train on."""
-
-    paths: Sequence[str] = field(repr=False)
-    """The PNG of each track, n in all; empty where nothing of it was altered, or nothing is known."""
-    is_known: np.ndarray
-    """bool, shape (n, num_places): where it is known what was altered: of real clips everywhere."""
-
-    def __post_init__(self) -> None:
-        if self.is_known.dtype != np.bool_ or self.is_known.ndim != 2 or len(self.is_known) != len(self.paths):
-            raise ValueError(f"is_known must be bool with {len(self.paths)} rows, got {self.is_known.shape}")
 
 
 def track_masks(masks: MaskStore, tracks: pd.DataFrame, is_fake: np.ndarray) -> TrackMasks:

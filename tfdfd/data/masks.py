@@ -64,22 +64,58 @@ def masks_of_fake(
     """
     clip_id = str(record["clip_id"])
     try:
-        return _made(clip_id, record, fake, original, geometry, settings)
+        faces = compare_faces(record, fake, original, geometry, settings)
     except _OfAnotherKind as error:
         return ClipMasks(clip_id, error.status, str(error))
     except ClipError as error:
         return ClipMasks(clip_id, FAILED, str(error))
+    masks = []
+    for number, is_known in enumerate(faces.is_known):
+        found = np.zeros((geometry.num_places, geometry.size, geometry.size), np.bool_)
+        for place in np.flatnonzero(is_known).tolist():
+            found[place] = altered_region(
+                faces.fakes[number][place],
+                faces.originals[number][place],
+                crop_size=geometry.size,
+                is_shown=faces.is_shown[number][place],
+                settings=settings,
+            )
+        masks.append(found)
+    return ClipMasks(clip_id, OK, notes=faces.notes, masks=tuple(masks), is_known=faces.is_known)
 
 
-def _made(
-    clip_id: str,
+@dataclass(frozen=True)
+class ComparedFaces:
+    """The faces of a fake beside the same windows of its original."""
+
+    fakes: tuple[np.ndarray, ...]
+    """One array a track, uint8 RGB, shape (num_places, side, side, 3): the crops, with what lies around them."""
+    originals: tuple[np.ndarray, ...]
+    """The same of the original."""
+    is_shown: tuple[np.ndarray, ...]
+    """bool, shape (num_places, side, side) a track: what lies inside both frames."""
+    is_known: tuple[np.ndarray, ...]
+    """bool, shape (num_places,) a track: where there is a face, and the original shows the same frame."""
+    notes: tuple[str, ...]
+    """What a person should know of them."""
+
+
+def compare_faces(
     record: Mapping[str, Any],
     fake: Path,
     original: Path,
     geometry: CropGeometry,
-    settings: RegionSettings,
-) -> ClipMasks:
+    settings: RegionSettings = RegionSettings(),  # noqa: B008
+) -> ComparedFaces:
+    """Read the frames of a fake's faces and of its original, and lay them on each other.
+
+    Args: as in `masks_of_fake`.
+
+    Raises:
+        ClipError: if a file cannot be read, or the two do not show the same.
+    """
     fake_info, original_info = probe(fake), probe(original)
+    is_longer = fake_info.num_frames != original_info.num_frames
     indices = np.asarray(record["frame_indices"], np.int64)
     tracks = [_track_of(track) for track in record["tracks"]]
     has_face = np.any([track.is_face for track in tracks], axis=0) & (indices >= 0)
@@ -91,33 +127,24 @@ def _made(
     fakes = _read(fake, fake_info, indices[places])
     originals = _read(original, original_info, indices[places])
     background = np.stack([_is_background(tracks, place, fakes.shape[1:3]) for place in places.tolist()])
-    placement = _placement(fakes, originals, background, lengths, fake_info.num_frames != original_info.num_frames)
+    placement = _placement(fakes, originals, background, lengths, is_longer)
     placed, is_covered = placement.placed(originals, *fakes.shape[1:3])
 
     windows = _Windows(geometry, settings, places, np.where(is_in_both, indices, -1), fake_info)
-    is_shown = [crops[..., 0] > 254 for crops in windows.of(_white(fakes, is_covered), tracks)]
-    masks, known = [], []
-    for ours, theirs, shown, track in zip(
-        windows.of(fakes, tracks), windows.of(placed, tracks), is_shown, tracks, strict=True
-    ):
-        found = np.zeros((geometry.num_places, geometry.size, geometry.size), np.bool_)
-        is_known = np.zeros(geometry.num_places, np.bool_)
-        for place in np.flatnonzero(track.is_face & is_in_both).tolist():
-            pair = ours[place], theirs[place]
-            if agreement(*pair, shown[place] & windows.is_around) >= LEAST_AGREEMENT:
-                is_known[place] = True
-                found[place] = altered_region(*pair, crop_size=geometry.size, is_shown=shown[place], settings=settings)
-        masks.append(found)
-        known.append(is_known)
+    ours, theirs = windows.of(fakes, tracks), windows.of(placed, tracks)
+    shown = tuple(crops[..., 0] > 254 for crops in windows.of(_white(fakes, is_covered), tracks))
+    known = tuple(track.is_face & is_in_both for track in tracks)
+    for number, is_known in enumerate(known):
+        for place in np.flatnonzero(is_known).tolist():
+            around = shown[number][place] & windows.is_around
+            is_known[place] = agreement(ours[number][place], theirs[number][place], around) >= LEAST_AGREEMENT
     if not np.any(known):
-        status = OTHER_LENGTH if fake_info.num_frames != original_info.num_frames else FAILED
-        raise _OfAnotherKind(status, f"around no face do fake and original show the same at the same frame; {lengths}")
-    return ClipMasks(
-        clip_id, OK, notes=_notes(placement, lengths, tracks, known), masks=tuple(masks), is_known=tuple(known)
-    )
+        reason = f"around no face do fake and original show the same at the same frame; {lengths}"
+        raise _OfAnotherKind(OTHER_LENGTH if is_longer else FAILED, reason)
+    return ComparedFaces(ours, theirs, shown, known, _notes(placement, lengths, tracks, known))
 
 
-def _notes(placement: Placement, lengths: str, tracks: list[Track], known: list[np.ndarray]) -> tuple[str, ...]:
+def _notes(placement: Placement, lengths: str, tracks: list[Track], known: tuple[np.ndarray, ...]) -> tuple[str, ...]:
     notes = []
     if placement != Placement():
         notes.append(f"its original was {placement}")

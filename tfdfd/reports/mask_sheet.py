@@ -83,7 +83,7 @@ def write_mask_sheet(masks: MaskStore, path: Path, *, limit: int = CLIPS_SHOWN) 
     shown = evenly(made, limit)
     without = records(rows_where(clips, values(clips, "status") != OK))
     counts = Counter(clips["status"])
-    known = sum(int(np.sum(is_known)) for is_known in index["is_known"])
+    known = sum(int(np.sum(is_known)) for is_known in values(index, "is_known"))
     return write_page(
         path,
         "mask_sheet.html",
