@@ -169,7 +169,7 @@ def told_by(model: Any, crops: np.ndarray) -> np.ndarray:
     import tensorflow as tf
 
     _, maps = model.explain(crops[None], np.ones((1, len(crops)), np.bool_))
-    return tf.image.resize(maps[0][..., None], crops.shape[1:3]).numpy()[..., 0] > 0
+    return tf.image.resize(maps[0][..., None], crops.shape[1:3]).numpy()[..., 0] > 0.5
 
 
 def pairs(held: Held, work: Path, models: dict[str, Any]) -> None:

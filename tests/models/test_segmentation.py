@@ -86,13 +86,13 @@ def test_one_altered_place_does_not_decide_and_a_mouth_does():
 
 
 @pytest.mark.parametrize("segmentation", ["second_head", "alone"])
-def test_heat_maps_are_the_mask_and_folding_changes_nothing(segmentation):
+def test_heat_maps_are_the_probabilities_of_the_mask_and_folding_changes_nothing(segmentation):
     model = classifier(segmentation)
     logits, masks = (value.numpy() for value in model(CROPS))
     for explained in (with_heat_maps(model), FaceExplainer(fold_batchnorm(model)).network):
         found, maps = (value.numpy() for value in explained(CROPS))
         np.testing.assert_allclose(found, logits, atol=1e-5)
-        np.testing.assert_allclose(maps, masks, atol=1e-4)
+        np.testing.assert_allclose(maps, 1 / (1 + np.exp(-masks)), atol=1e-4)
 
 
 def test_weights_are_saved_and_read_back_of_the_same_kind_alone(tmp_path):

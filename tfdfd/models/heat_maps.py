@@ -22,7 +22,8 @@ def with_heat_maps(classifier: keras.Model) -> keras.Model:
     The mean of a map is the logit less its bias where there is no hidden layer, whatever the pooling. With one it is
     that less a constant for the units that are active: their biases times their weights in the logit.
 
-    Where the network tells what was altered (`tfdfd.models.segmentation`), that is the map: the logit of each place.
+    Where the network tells what was altered (`tfdfd.models.segmentation`), that is the map: the probability, 0 to 1,
+    that each place was.
 
     The head is small enough for its gradient to be written down, so no gradient has to be taken while serving.
 
@@ -41,7 +42,8 @@ def with_heat_maps(classifier: keras.Model) -> keras.Model:
     """
     told = mask_logits_of(classifier)
     if told is not None:
-        return keras.Model(classifier.input, [classifier.outputs[0], told])
+        shares = keras.layers.Activation("sigmoid", dtype="float32", name="heat_maps")(told)
+        return keras.Model(classifier.input, [classifier.outputs[0], shares])
     head = find_head(classifier)
     maps = _HeatMaps(head, dtype="float32", name="heat_maps")(head.maps)
     return keras.Model(classifier.input, [classifier.outputs[0], maps])
