@@ -77,7 +77,7 @@ def test_a_damaged_record_is_none(masks):
 
 
 def test_masks_made_otherwise_are_refused_with_both_values(masks):
-    with pytest.raises(TfdfdError, match=r"masks.surely: 9.0 in .*, 3.0 in the masks"):
+    with pytest.raises(TfdfdError, match=r"masks.surely: 9.0 in .*, 2.5 in the masks"):
         MaskStore(masks.store, replace(RegionSettings(), surely=9.0))
 
 

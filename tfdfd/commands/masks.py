@@ -144,9 +144,10 @@ def pairs_of(store: FaceStore, clips: pd.DataFrame) -> list[Pair]:
             Pair(clip_id, Path(paths[clip_id]), None if why else Path(path), why, int(sizes[clip_id]), int(size))
         )
     if not found:
+        fakes = int(np.sum(values(clips, "label") == FAKE))
         raise TfdfdError(
-            f"the store {store.folder} holds no face of the {int((clips['label'] == FAKE).sum())} fakes among these "
-            f"{len(clips)} clips: give the --data that it was prepared from"
+            f"the store {store.folder} holds no face of the {fakes} fakes among these {len(clips)} clips: give the "
+            "--data that it was prepared from"
         )
     return found
 

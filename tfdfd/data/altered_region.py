@@ -29,16 +29,19 @@ class RegionSettings:
     """What is looked at around a crop, to either side: there the noise of compression is measured."""
     blur: float = 0.0075
     """Sigma of the Gaussians that both measures are averaged by, SSIM's own too: its 1.5 pixels at a crop of 200."""
-    least_difference: float = 3.0
-    """Levels of 255 below which a difference is never surely more than noise, however clean the clips."""
-    least_dissimilarity: float = 0.02
+    noise_quantile: float = 0.9
+    """What a measure stays below in this share of the pixels around a crop is noise. Not its median: where a picture
+    stands still an encoder repeats it, without any noise, and a face does not stand still."""
+    least_difference: float = 2.0
+    """Levels of 255 that the noise is taken to be at least, however clean the clips."""
+    least_dissimilarity: float = 0.01
     """The same of (1 - SSIM) / 2."""
     most: float = 4.0
     """Times the noise beyond which a measure counts no more, so that neither can do without the other: SSIM is low as
     far as its window reaches beside what was altered."""
-    surely: float = 3.0
+    surely: float = 2.5
     """Times the noise above which a pixel is surely altered."""
-    perhaps: float = 2.0
+    perhaps: float = 1.9
     """Times the noise above which it is altered where it hangs together with one that surely is."""
     closing: float = 0.04
     """Radius up to which gaps are closed."""
@@ -89,8 +92,8 @@ def evidence(
 ) -> np.ndarray:
     """Return how many times the noise of compression two pictures differ at each pixel.
 
-    Both measures are divided by their median where nothing was altered, up to `most`, and their geometric mean is
-    taken: it is high only where neither is low.
+    Both measures are divided by what they hardly ever are above where nothing was altered, up to `most`, and their
+    geometric mean is taken: it is high only where neither is low.
 
     Args:
         fake, original: as in `dissimilarity`.
@@ -104,8 +107,8 @@ def evidence(
     measures = dissimilarity(fake, original, sigma=settings.blur * crop_size)
     ratio = np.ones(fake.shape[:2], np.float32)
     for measure, least in zip(measures, (settings.least_difference, settings.least_dissimilarity), strict=True):
-        noise = float(np.median(measure[is_unaltered])) if is_unaltered.any() else 0.0
-        ratio *= np.minimum(measure / max(noise, least / settings.surely), settings.most)
+        noise = float(np.quantile(measure[is_unaltered], settings.noise_quantile)) if is_unaltered.any() else 0.0
+        ratio *= np.minimum(measure / max(noise, least), settings.most)
     return np.sqrt(ratio)
 
 

@@ -43,22 +43,21 @@ def with_skips(network: keras.Model) -> keras.Model:
         The same network, sharing its layers: pictures -> [finest maps, ..., coarsest maps, feature maps].
     """
     of_side: dict[int, Any] = {}
+    maps: Any = network.output
     for operation in network.operations:
-        output = getattr(operation, "output", None)
+        output: Any = getattr(operation, "output", None)
         if isinstance(operation, keras.layers.InputLayer) or not _is_maps(output):
             continue
         if not isinstance(operation, _NOT_SKIPS):
             of_side[output.shape[1]] = output
-    sides = sorted(side for side in of_side if side > network.output.shape[1])
+    sides = sorted(side for side in of_side if side > maps.shape[1])
     # A side may also shrink by a border; of those that are nearly as large the smallest, and last, is taken.
     chosen = [
         side
-        for side, smaller in zip(sides, [network.output.shape[1], *sides], strict=False)
+        for side, smaller in zip(sides, [maps.shape[1], *sides], strict=False)
         if smaller <= _HALVES * side and side <= _HALVES * network.input_shape[1]
     ]
-    return keras.Model(
-        network.input, [*(of_side[side] for side in reversed(chosen)), network.output], name=network.name
-    )
+    return keras.Model(network.input, [*(of_side[side] for side in reversed(chosen)), maps], name=network.name)
 
 
 _NOT_SKIPS = (
@@ -104,7 +103,7 @@ def build_decoder(
         x = layers.GroupNormalization(GROUPS, name=f"mask_norm_{stage}")(x)
         x = layers.ReLU(name=f"mask_relu_{stage}")(x)
     # From few altered pixels: else the first steps unlearn that most are not.
-    first = keras.initializers.Constant(-2.0)
+    first: Any = keras.initializers.Constant(-2.0)
     x = layers.Conv2D(1, 1, bias_initializer=first, dtype="float32", name="mask_conv")(x)
     return layers.Reshape(x.shape[1:3], dtype="float32", name=MASK_LOGITS)(x)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -27,7 +28,7 @@ class MaskLoss:
     mask_weight: float
     """What the loss of its mask is."""
 
-    def of_masks(self, logits: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    def of_masks(self, logits: Any, masks: Any) -> tf.Tensor:
         """Return the loss of each mask.
 
         Args:
