@@ -13,7 +13,8 @@ trained on or chosen by them but the epoch. Parts, each a table; a killed run go
 - `auc`: Xception trained alike without masks, with the second head, and on masks alone: AUC and log loss on held-out
   faces and clips.
 
-Everywhere the thresholded difference gets the threshold that is best for it on the very faces it is judged by.
+The thresholded difference gets the one threshold that is best for it over all rows of a table, and beside that the best
+one of each row; `tfdfd masks` has its settings for all.
 """
 
 from __future__ import annotations
@@ -100,13 +101,21 @@ def by_difference(faces: Any, size: int, settings: RegionSettings) -> Iterator[t
         yield place, difference, region
 
 
-def print_row(name: str, differences: list, truths: list, regions: list, *others: list) -> None:
-    """Print mean IoUs of one kind of faces: the best threshold, `tfdfd masks`, and what else there is."""
-    means = [np.mean([iou(d > t, truth) for d, truth in zip(differences, truths, strict=True)]) for t in THRESHOLDS]
-    best = int(np.argmax(means))
-    cells = [f"{means[best]:.3f} (above {THRESHOLDS[best]})"]
-    cells += [f"{np.mean(list(map(iou, found, truths))):.3f}" for found in (regions, *others) if found]
-    print(f"{name:34}{len(truths):6}  " + "".join(f"{cell:>20}" for cell in cells), flush=True)
+Kinds = dict[str, list[tuple[np.ndarray, ...]]]
+"""Name of a row -> of each face its mean difference, its true region, that of `tfdfd masks` and those of networks."""
+
+
+def print_rows(kinds: Kinds) -> None:
+    """Print mean IoUs, a row a kind: of the difference above one threshold for all, its own best, and of the others."""
+    means = {
+        kind: [np.mean([iou(row[0] > t, row[1]) for row in rows]) for t in THRESHOLDS] for kind, rows in kinds.items()
+    }
+    one = int(np.argmax(np.mean(list(means.values()), axis=0)))
+    for kind, rows in kinds.items():
+        best = int(np.argmax(means[kind]))
+        cells = [f"{means[kind][at]:.3f} (above {THRESHOLDS[at]})" for at in (one, best)]
+        cells += [f"{np.mean([iou(row[at], row[1]) for row in rows]):.3f}" for at in range(2, len(rows[0]))]
+        print(f"{kind:34}{len(rows):6}  " + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
 def forge(source: Path, target: Path, box: np.ndarray, crf: int) -> None:
@@ -145,9 +154,9 @@ def ellipse(size: tuple[int, int], box: np.ndarray) -> np.ndarray:
 def known(held: Held, work: Path) -> None:
     """Print how well an ellipse is found that is known to the pixel."""
     settings = RegionSettings()
-    print(f"{'known to the pixel':34}{'faces':>6}  {'difference':>20}{'tfdfd masks':>20}")
+    print(f"{'known to the pixel':34}{'faces':>6}  {'one threshold':>20}{'its best':>20}{'tfdfd masks':>20}")
+    kinds: Kinds = {}
     for crf in KNOWN_CRFS:
-        differences, truths, regions = [], [], []
         for original in KNOWN:
             record = held.store.record(original)
             assert record is not None
@@ -166,10 +175,9 @@ def known(held: Held, work: Path) -> None:
             faces = compare_faces(record, target, target.with_name(f"real-{target.name}"), held.geometry, settings)
             white = np.repeat(ellipse((record["height"], record["width"]), box)[..., None] * np.uint8(255), 3, axis=2)
             for place, difference, region in by_difference(faces, held.geometry.size, settings):
-                differences.append(difference)
-                regions.append(region)
-                truths.append(crop_of(white, np.array(track["boxes_xyxy"][place], np.float32), held.geometry) > 127)
-        print_row(f"x264 crf {crf}", differences, truths, regions)
+                truth = crop_of(white, np.array(track["boxes_xyxy"][place], np.float32), held.geometry) > 127
+                kinds.setdefault(f"x264 crf {crf}", []).append((difference, truth, region))
+    print_rows(kinds)
 
 
 def crop_of(frame: np.ndarray, box: np.ndarray, geometry: CropGeometry) -> np.ndarray:
@@ -191,10 +199,10 @@ def told_by(model: Any, crops: np.ndarray) -> np.ndarray:
 def pairs(held: Held, work: Path, models: dict[str, Any]) -> None:
     """Print how well the regions of held-out fakes are found once fake and original are encoded again."""
     settings = RegionSettings()
-    header = "".join(f"{name:>20}" for name in ("difference", "tfdfd masks", *models))
+    header = "".join(f"{name:>20}" for name in ("one threshold", "its best", "tfdfd masks", *models))
     print(f"{'against masks of the clips as given':34}{'faces':>6}  {header}")
+    kinds: Kinds = {}
     for crf in (None, *PAIR_CRFS):
-        kinds: dict[str, list] = {}
         for fake, original in held.fakes.items():
             files = [encoded(held.paths[name], name, work, crf) for name in (fake, original)]
             record = held.store.record(fake)
@@ -207,12 +215,10 @@ def pairs(held: Held, work: Path, models: dict[str, Any]) -> None:
             for place, difference, region in by_difference(faces, held.geometry.size, settings):
                 if is_known[place]:
                     row = (difference, reference[place], region, *(told[place] for told in of_models.values()))
+                    strength = "as given" if crf is None else f"x264 crf {crf}"
                     for kind in ("all methods", fake.split("/")[0]):
-                        kinds.setdefault(kind, []).append(row)
-        for kind, rows in kinds.items():
-            print_row(
-                f"{'as given' if crf is None else f'x264 crf {crf}'}, {kind}", *map(list, zip(*rows, strict=True))
-            )
+                        kinds.setdefault(f"{strength}, {kind}", []).append(row)
+    print_rows(kinds)
 
 
 def encoded(path: Path, clip_id: str, work: Path, crf: int | None) -> Path:
