@@ -122,8 +122,9 @@ class MaskToLogit(keras.layers.Layer):
     def call(self, masks):
         """Take the mean; see the class."""
         count = masks.shape[1] * masks.shape[2]
-        highest, _ = keras.ops.top_k(keras.ops.reshape(masks, (-1, count)), max(1, round(TOP_SHARE * count)))
-        return keras.ops.mean(highest, axis=1, keepdims=True)
+        places = keras.ops.reshape(masks, (-1, count))
+        highest: Any = keras.ops.top_k(places, max(1, round(TOP_SHARE * count)))
+        return keras.ops.mean(highest[0], axis=1, keepdims=True)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
         """Return the shape of the output for one of the input."""
