@@ -73,6 +73,10 @@ class Altering:
                 crop = alter(crop)
         return crop
 
+    def mask(self, mask: DataNode) -> DataNode:
+        """Move a mask as its crop is moved, uint8 [size, size, 1] in and out; all else leaves it as it is."""
+        return self._move(mask) if "view" in self._columns else mask
+
     def _blend(self, crop: DataNode) -> DataNode:
         mask = self._number("mask")
         picture = self._cut_from("masks.npy", [dmath.max(mask - 1, 0)], [1], [0])

@@ -41,6 +41,11 @@ def training_dataset(
         tf.TensorSpec([together], tf.float32),
         tf.TensorSpec([together], tf.int32),
     )
+    if rows.has_masks:
+        specs += (
+            tf.TensorSpec([together, crop_size, crop_size, 1], tf.uint8),
+            tf.TensorSpec([together], tf.float32),
+        )
     dataset = _dataset(
         lambda folder: faces.training_pipeline(
             rows,

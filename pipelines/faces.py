@@ -16,12 +16,16 @@ from pipelines import augment
 from tfdfd.clip import TfdfdError
 from tfdfd.data.alterations import used_columns
 from tfdfd.data.crop_bytes import EOI
+from tfdfd.data.mask_strips import encode_masks
 from tfdfd.data.rows import FaceRows, StripRows
 
 ROWS_FILE = "rows.txt"
 """The list that DALI's reader follows, in the folder of a pipeline."""
 
-FACE_COLUMNS = ("places", "mirror", "labels", "weights", "clip_rows", "crop_start", "crop_bytes")
+MASKS_FILE = "masks.txt"
+"""The same of masks."""
+
+FACE_COLUMNS = ("places", "mirror", "labels", "weights", "clip_rows", "crop_start", "crop_bytes", "mask_weights")
 """What a row of the training graph's table begins with."""
 
 
@@ -40,7 +44,15 @@ def face_table(rows: FaceRows) -> np.ndarray:
     Raises:
         ValueError: if a number is above what a float32 holds exactly, 16.7 million.
     """
-    columns = (rows.places, rows.mirror, rows.labels, rows.weights, rows.clip_rows, *rows.crop_spans.T)
+    columns = (
+        rows.places,
+        rows.mirror,
+        rows.labels,
+        rows.weights,
+        rows.clip_rows,
+        *rows.crop_spans.T,
+        rows.mask_weights,
+    )
     for name, column in zip(FACE_COLUMNS, columns, strict=True):
         if len(rows) and column.max() >= 2**24:
             raise ValueError(f"{name} must be below {2**24}, got {column.max()}")
@@ -83,13 +95,16 @@ def training_pipeline(
         num_threads: threads that decode.
 
     Returns:
-        A pipeline of four outputs: crop uint8 [crop_size, crop_size, 3], label float32, weight float32, clip row int32.
+        A pipeline of four outputs: crop uint8 [crop_size, crop_size, 3], label float32, weight float32, clip row int32;
+        of rows with masks two more: mask uint8 [crop_size, crop_size, 1], mask weight float32.
     """
     file_list, table = folder / ROWS_FILE, folder / "faces.npy"
     write_file_list(rows.strip_paths, np.arange(len(rows)), file_list)
     np.save(table, face_table(rows))
     columns = used_columns(rows.alterations)
     augment.write_pictures(folder, crop_size, columns)
+    if rows.has_masks:
+        _write_mask_list(rows, folder, crop_size)
 
     @pipeline_def(enable_conditionals=True)
     def training_graph():
@@ -97,7 +112,9 @@ def training_pipeline(
         row = fn.readers.numpy(
             files=[str(table)], roi_start=number, roi_shape=[1], roi_axes=[0], cache_header_information=True
         )[0]
-        place, mirror, label, weight, clip_row, start, length = (row[column] for column in range(len(FACE_COLUMNS)))
+        place, mirror, label, weight, clip_row, start, length, mask_weight = (
+            row[column] for column in range(len(FACE_COLUMNS))
+        )
         if rows.crop_header:
             crop = fn.decoders.image(_crop_jpeg(strip, rows.crop_header, start, length), **_decoding(device_id))
         else:
@@ -113,9 +130,26 @@ def training_pipeline(
         )
         crop = augment.flip(alter(crop), augment.integer(mirror))
         clip_row = augment.integer(clip_row)
-        return _on_device((crop, label, weight, clip_row), device_id)
+        outputs = _on_device((crop, label, weight, clip_row), device_id)
+        if not rows.has_masks:
+            return outputs
+        # On the CPU, where PNGs are decoded in any case; both readers go through their lists at the same pace.
+        masks, _ = fn.readers.file(file_list=str(folder / MASKS_FILE), name="masks")
+        mask = fn.decoders.image(masks, output_type=types.DALIImageType.GRAY)
+        top = augment.integer(fn.stack(place * crop_size))
+        mask = fn.slice(mask, start=top, shape=[crop_size], axes=[0])
+        (mask, mask_weight) = _on_device((mask, mask_weight), device_id)
+        return *outputs, augment.flip(alter.mask(mask), augment.integer(mirror)), mask_weight
 
     return training_graph(batch_size=batch_size, num_threads=num_threads, device_id=device_id)
+
+
+def _write_mask_list(rows: FaceRows, folder: Path, crop_size: int) -> None:
+    """Write the list that the reader of masks follows; a face that was not altered has a black picture there."""
+    black = folder / "unaltered.png"
+    height = int(rows.places.max(initial=0)) + 1
+    black.write_bytes(encode_masks(np.zeros((height, crop_size, crop_size), np.bool_)))
+    write_file_list([path or str(black) for path in rows.mask_paths], np.arange(len(rows)), folder / MASKS_FILE)
 
 
 def evaluation_pipeline(

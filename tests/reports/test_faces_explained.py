@@ -10,7 +10,14 @@ from PIL import Image
 from tests.colours import TEMPLATES
 from tests.stores import CROP_SIZE, NUM_PLACES, frames_of, new_store, ok_clip, track_of, write_clips
 from tfdfd.clip import NO_FACE, ClipFaces
-from tfdfd.reports.faces_explained import TOWARDS_FAKE, TOWARDS_REAL, explain_clip, heat_overlay
+from tfdfd.reports.faces_explained import (
+    TOWARDS_FAKE,
+    TOWARDS_REAL,
+    are_masks,
+    explain_clip,
+    heat_overlay,
+    strongest_heat,
+)
 
 GREY = np.full((32, 32, 3), 128, np.uint8)
 
@@ -144,3 +151,11 @@ def test_a_crowd_is_cut_and_counted(tmp_path):
     shown = explained(store, probabilities=[np.zeros(NUM_PLACES)] * 8)
     assert (len(shown.strips), shown.num_tracks_left_out) == (6, 2)
     assert picture(shown.strips[0].faces[0].picture).shape[0] > CROP_SIZE
+
+
+def test_masks_are_shown_as_they_are_and_gradients_by_the_strongest():
+    gradients = [np.array([[-4.0, 0.0], [1.0, 2.0]], np.float32)]
+    faint = [np.full((2, 2), 0.03, np.float32)]
+    assert (are_masks(gradients), are_masks(faint), are_masks([])) == (False, True, False)
+    assert 3 < strongest_heat(gradients) <= 4
+    assert (strongest_heat(faint), strongest_heat([])) == (1, 1)

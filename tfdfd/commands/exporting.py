@@ -140,6 +140,7 @@ def _best_classifier(result: TrainResult, config: TrainConfig, crop_size: int) -
         pooling=config.pooling,
         dropout=config.dropout,
         hidden_size=config.hidden_size,
+        segmentation=config.segmentation,
         seed=config.seed,
     )
 

@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "prepare": ("tfdfd.commands.prepare", "clips or ready face crops to a face store"),
     "people": ("tfdfd.commands.people", "who is seen in the clips of a store, so that no split parts a person"),
     "features": ("tfdfd.commands.features", "features of the faces and the sound of a store's clips, as parquet"),
+    "masks": ("tfdfd.commands.masks", "where each fake of a store was altered, from its original"),
     "train": ("tfdfd.commands.train", "train and export a SavedModel (as run_train.py)"),
     "eval": ("tfdfd.commands.evaluate", "say how good a SavedModel is (as run_eval.py)"),
     "ensemble": ("tfdfd.commands.ensemble", "several SavedModels to one that returns their mean"),
@@ -20,7 +21,7 @@ SUBCOMMANDS = {
     "app": ("tfdfd.commands.app", "a page on this machine: drop a clip, see its verdict, faces and heat maps"),
     "doctor": ("tfdfd.commands.doctor", "what this machine can do, and how to mend what is missing"),
 }
-GO_ON = ("prepare", "people", "features", "train", "eval")
+GO_ON = ("prepare", "people", "features", "masks", "train", "eval")
 """Those that, given again after an interruption, go on where they were."""
 
 

@@ -92,6 +92,7 @@ def store_sources(
     """
     from tfdfd.commands.blended_validation import watch_landmarks, with_blended_tracks
     from tfdfd.data.crop_bytes import read_crop_bytes
+    from tfdfd.data.mask_store import MaskStore
     from tfdfd.data.strips import check_strips
     from tfdfd.data.tracks import scoring_rows, training_table
     from tfdfd.training.sources import FaceTableSource, StripSource
@@ -103,9 +104,11 @@ def store_sources(
         store,
         rows_where(clips, sides == TRAIN),
         main_only=config.tracks == "main",
+        masks=None if config.segmentation == "none" else MaskStore(store),
         watch_landmarks=(watch_landmarks(console) if degradation.needs_landmarks or config.fakes != "given" else None),
     )
     _print_choice(table, config, degradation, console)
+    _print_masks(table, console)
     val_clips = rows_where(clips, sides == VAL)
     rows = scoring_rows(store, val_clips)
     if config.fakes == "given":
@@ -145,6 +148,30 @@ def _print_choice(table: FaceTable, config: TrainConfig, degradation: Degradatio
         )
 
 
+def _print_masks(table: FaceTable, console: Console) -> None:
+    """Print of how many faces it is known what was altered.
+
+    Raises:
+        TfdfdError: if it is of no fake, or the masks of one are not there.
+    """
+    if table.masks is None:
+        return
+    is_fake = table.labels == FAKE
+    known, faces = int((table.masks.is_known & table.is_face)[is_fake].sum()), int(table.is_face[is_fake].sum())
+    if not known:
+        raise TfdfdError(
+            f"of none of the {faces} fake faces to train on it is known what was altered: look at what `tfdfd masks` "
+            "printed, or leave out --segmentation"
+        )
+    if lost := [path for path in table.masks.paths if path and not Path(path).is_file()]:
+        raise TfdfdError(f"{len(lost)} masks of the store are gone, such as {lost[0]}: run `tfdfd masks` again")
+    console.print(
+        f"masks: known of {known} of {faces} fake faces to train on; the others teach the face's logit alone"
+        if known < faces
+        else f"masks: known of all {faces} fake faces to train on"
+    )
+
+
 def stream_sources(
     manifest: Manifest,
     split: Split,
@@ -180,6 +207,7 @@ def stream_sources(
         (f"--balance {config.balance}", config.balance not in ("none", "weights")),
         (f"--fakes {config.fakes}", config.fakes != "given"),
         ("degradation", degradation.is_on),
+        (f"--segmentation {config.segmentation}", config.segmentation != "none"),
     ):
         if value:
             raise TfdfdError(f"--stream cannot honour {flag}: leave one of them out")

@@ -57,6 +57,22 @@ class Altering:
                 crop = tf.cond(is_on, altered, lambda crop=crop: crop)
         return tf.ensure_shape(crop, [self._size, self._size, 3])
 
+    def mask(self, mask: tf.Tensor, row: Any) -> tf.Tensor:
+        """Move a mask as its crop is moved; what else is done to a crop leaves its mask as it is.
+
+        Args:
+            mask: uint8 [size, size, 1].
+            row: as in `__call__`.
+
+        Returns:
+            uint8 [size, size, 1].
+        """
+        if "view" in self._columns:
+            view = row[column_slice("view")]
+            is_on = tf.reduce_any(view != 0)
+            mask = tf.cond(is_on, lambda: _to_levels(self._warped(mask, view, "NEAREST")), lambda: mask)
+        return tf.ensure_shape(mask, [self._size, self._size, 1])
+
     def _blend(self, crop: tf.Tensor, numbers: Numbers) -> tf.Tensor:
         altered = _twisted(crop, numbers("inside_colour"))
         sigma = numbers("inside_sigma")[0]

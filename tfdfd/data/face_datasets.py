@@ -28,7 +28,9 @@ class TrainingDataset(Protocol):
 
         Returns:
             Elements (crop uint8 [batch, crop_size, crop_size, 3], label float32 [batch], weight float32 [batch],
-            clip_row int32 [batch]). It may never end: the caller counts `rows.num_steps`.
+            clip_row int32 [batch]), and where the rows have masks also (mask uint8 [batch, crop_size, crop_size, 1],
+            255 where the face was altered, moved and flipped as the crop; mask_weight float32 [batch]). It may never
+            end: the caller counts `rows.num_steps`.
         """
         ...
 

@@ -13,6 +13,19 @@ from tfdfd.data.crop_bytes import CropBytes
 
 
 @dataclass(frozen=True)
+class TrackMasks:
+    """Where the faces of tracks were altered."""
+
+    paths: Sequence[str] = field(repr=False)
+    """The PNG of each track's masks, n in all; empty where nothing of it was altered, or nothing is known."""
+    is_known: np.ndarray
+    """bool, shape (n, num_places): where it is known what was altered: of real clips everywhere."""
+
+    def __post_init__(self) -> None:
+        _check("is_known", self.is_known, np.bool_, len(self.paths), ndim=2)
+
+
+@dataclass(frozen=True)
 class FaceTable:
     """Every track that may be trained on."""
 
@@ -34,9 +47,13 @@ class FaceTable:
     known; None where nothing needs them."""
     crop_bytes: CropBytes | None = field(default=None, repr=False)
     """Where the crops lie in the strips' files, if these say so."""
+    masks: TrackMasks | None = field(default=None, repr=False)
+    """Where they were altered; None where nothing needs it."""
 
     def __post_init__(self) -> None:
         n = len(self.strip_paths)
+        if self.masks is not None:
+            _check("is_known of the masks", self.masks.is_known, np.bool_, n, ndim=2)
         if not len(self.originals):
             object.__setattr__(self, "originals", np.full(n, -1, np.int32))
         _check("originals", self.originals, np.int32, n)
@@ -84,9 +101,19 @@ class FaceRows:
     """What a JPEG of one crop begins with; empty where crops can only be cut from whole strips."""
     crop_spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int32), repr=False)
     """int32, shape (n, 2): first byte of each crop in its strip's file and how many there are; 0 without a header."""
+    mask_paths: Sequence[str] = field(default=(), repr=False)
+    """The PNG of masks that tells where each face was altered, n in all, empty for a face that was not; or none at all,
+    where batches carry no masks."""
+    mask_weights: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
+    """float32, shape (n,): 1 where it is known what was altered of the face, else 0; left out without masks."""
 
     def __post_init__(self) -> None:
         n = len(self.strip_paths)
+        if len(self.mask_paths) not in (0, n):
+            raise ValueError(f"mask_paths must be {n} or none, got {len(self.mask_paths)}")
+        if not self.has_masks:
+            object.__setattr__(self, "mask_weights", np.zeros(n, np.float32))
+        _check("mask_weights", self.mask_weights, np.float32, n)
         _check("places", self.places, np.int32, n)
         _check("labels", self.labels, np.float32, n)
         _check("weights", self.weights, np.float32, n)
@@ -103,6 +130,11 @@ class FaceRows:
 
     def __len__(self) -> int:
         return len(self.strip_paths)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether batches carry masks."""
+        return bool(len(self.mask_paths))
 
     def num_steps(self, global_batch_size: int) -> int:
         """Return how many global batches the rows fill.
@@ -144,6 +176,8 @@ class FaceRows:
             alterations=self.alterations[indices],
             crop_header=self.crop_header,
             crop_spans=self.crop_spans[indices],
+            mask_paths=pick_paths(self.mask_paths, indices) if self.has_masks else (),
+            mask_weights=self.mask_weights[indices] if self.has_masks else np.zeros(0, np.float32),
         )
 
 

@@ -144,6 +144,7 @@ def epoch_rows(
         mirror=flips if mirror else np.zeros_like(flips),
         alterations=_alterations(table, chosen, degradation, seed=seed, epoch=epoch, crop_size=crop_size),
         **_crop_bytes(table, chosen),
+        **_masks(table, chosen),
     )
 
 
@@ -178,6 +179,14 @@ def _pairs(table: FaceTable, choice: FaceChoice, rng: np.random.Generator) -> Ch
     tracks = np.stack([originals, partner], axis=1)[pairs].reshape(-1)
     is_second = np.tile([False, True], len(pairs))
     return _labelled(table, tracks, np.repeat(places, 2), is_second & np.repeat((partner == originals)[pairs], 2))
+
+
+def _masks(table: FaceTable, chosen: ChosenFaces) -> dict[str, Any]:
+    """Return the masks of the chosen faces; a mixture of a face with itself has none that is known."""
+    if table.masks is None:
+        return {}
+    is_known = table.masks.is_known[chosen.tracks, chosen.places] & ~chosen.is_blended
+    return {"mask_paths": pick_paths(table.masks.paths, chosen.tracks), "mask_weights": is_known.astype(np.float32)}
 
 
 def _labelled(table: FaceTable, tracks: np.ndarray, places: np.ndarray, is_blended: np.ndarray) -> ChosenFaces:

@@ -28,7 +28,16 @@ def training_dataset(
     del device_id
     alter = Altering(used_columns(rows.alterations), crop_size)
 
-    def read_face(path, place, label, weight, clip_row, mirror, alterations):
+    def read_mask(path, place, mirror, alterations):
+        mask = tf.cond(
+            tf.equal(path, ""),
+            lambda: tf.zeros([crop_size, crop_size, 1], tf.uint8),
+            lambda: tf.image.decode_png(tf.io.read_file(path), channels=1)[place * crop_size :][:crop_size],
+        )
+        mask = alter.mask(tf.ensure_shape(mask, [crop_size, crop_size, 1]), alterations)
+        return tf.where(mirror > 0, tf.reverse(mask, axis=[1]), mask)
+
+    def read_face(path, place, label, weight, clip_row, mirror, alterations, *of_mask):
         strip = tf.io.read_file(path)
         width = tf.io.extract_jpeg_shape(strip)[1]
         with tf.control_dependencies(
@@ -44,7 +53,10 @@ def training_dataset(
         )
         crop = alter(tf.ensure_shape(crop, [crop_size, crop_size, 3]), alterations)
         crop = tf.where(mirror > 0, tf.reverse(crop, axis=[1]), crop)
-        return crop, label, weight, clip_row
+        if not of_mask:
+            return crop, label, weight, clip_row
+        mask_path, mask_weight = of_mask
+        return crop, label, weight, clip_row, read_mask(mask_path, place, mirror, alterations), mask_weight
 
     faces = (
         tf.constant(list(rows.strip_paths), tf.string),
@@ -55,6 +67,8 @@ def training_dataset(
         rows.mirror,
         rows.alterations,
     )
+    if rows.has_masks:
+        faces = (*faces, tf.constant(list(rows.mask_paths), tf.string), rows.mask_weights)
     return _batches(faces, read_face, batch_size, num_threads)
 
 

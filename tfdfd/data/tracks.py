@@ -7,13 +7,19 @@ import pandas as pd
 
 from tfdfd.clip import FAKE, REAL
 from tfdfd.data.crop_landmarks import Watch, landmarks_in_crops
+from tfdfd.data.mask_store import MaskStore, track_masks
 from tfdfd.data.rows import FaceTable, StripRows
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import rows_where
 
 
 def training_table(
-    store: FaceStore, clips: pd.DataFrame, *, main_only: bool, watch_landmarks: Watch | None = None
+    store: FaceStore,
+    clips: pd.DataFrame,
+    *,
+    main_only: bool,
+    watch_landmarks: Watch | None = None,
+    masks: MaskStore | None = None,
 ) -> FaceTable:
     """Return the tracks to train on.
 
@@ -23,6 +29,7 @@ def training_table(
             are left out.
         main_only: leave out all people of a clip but the main one.
         watch_landmarks: shows the search for landmarks; None where none are needed, and the table has none then.
+        masks: those of the store, to go with the faces; None where none are needed.
 
     Returns:
         One row a track, all of weight 1; clip_rows are row numbers in `clips`.
@@ -33,12 +40,17 @@ def training_table(
     return FaceTable(
         strip_paths=_strip_paths(store, tracks),
         is_face=_masks(tracks, store.num_places),
-        labels=clips["label"].to_numpy(np.float32)[tracks["clip_row"].to_numpy()],
+        labels=_labels(tracks, clips),
         weights=np.ones(len(tracks), np.float32),
         clip_rows=tracks["clip_row"].to_numpy(np.int32),
         originals=_originals(tracks, clips),
         landmarks_xy=(None if watch_landmarks is None else landmarks_in_crops(store, tracks, watch=watch_landmarks)),
+        masks=None if masks is None else track_masks(masks, tracks, _labels(tracks, clips) == FAKE),
     )
+
+
+def _labels(tracks: pd.DataFrame, clips: pd.DataFrame) -> np.ndarray:
+    return clips["label"].to_numpy(np.float32)[tracks["clip_row"].to_numpy()]
 
 
 def _originals(tracks: pd.DataFrame, clips: pd.DataFrame) -> np.ndarray:

@@ -11,14 +11,21 @@ from tfdfd.data.store import FaceStore
 from tfdfd.evaluation.result import ModelResult
 from tfdfd.reports.clips_shown import TRACKS_A_CLIP, read_crops
 from tfdfd.reports.evaluation_shown import LeftOut, Mistakes, MistakeShown
-from tfdfd.reports.faces_explained import explain_clip
+from tfdfd.reports.faces_explained import are_masks, explain_clip, strongest_heat
 
 ExplainTracks = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(crops [batch, places, size, size, 3], is_face [batch, places]) -> face logits and heat maps."""
 
 _WHAT = {FAKE: "Missed: a fake that was called real.", REAL: "False alarm: a real clip that was called fake."}
-_STRONG_HEAT = 0.98
-"""Quantile of all heat shown that gets the full colour: one hot corner must not dim all others."""
+_OF_GRADIENT = (
+    "Each feature times the gradient of the logit by it, signed: behind average pooling, Grad-CAM. "
+    "Without a hidden layer the mean of a face's map is its logit, but for a constant. It shows where evidence "
+    "came from, not if it is right."
+)
+_OF_MASKS = (
+    "How likely each place was altered, as the network was trained to tell from fakes and their originals: full colour "
+    "is certainty. It shows what the network takes for altered, not if it is."
+)
 
 
 def worst_mistakes(
@@ -43,8 +50,8 @@ def worst_mistakes(
     clip_ids = model.scored.clips["clip_id"].tolist()
     records = {row: _record(store, clip_ids[row]) for row in chosen}
     heats = {row: _heats(store, record, explain) for row, record in records.items()} if has_pictures else {}
-    strongest = [np.abs(heat).ravel() for of_clip in heats.values() for heat in of_clip]
-    scale = float(np.quantile(np.concatenate(strongest), _STRONG_HEAT)) if strongest else 1.0
+    shown = [heat for of_clip in heats.values() for heat in of_clip]
+    scale = strongest_heat(shown)
     probabilities = model.scored.probabilities(model.choice.rule)
 
     def clips() -> Iterator[MistakeShown]:
@@ -58,7 +65,7 @@ def worst_mistakes(
                 what=_WHAT[label],
                 probabilities=list(probabilities[model.scored.rows.clip_rows == row]),
                 heats=heats.get(row),
-                heat_scale=max(scale, 1e-6),
+                heat_scale=scale,
                 has_pictures=has_pictures,
             )
 
@@ -70,9 +77,7 @@ def worst_mistakes(
         has_pictures=has_pictures,
         has_heat=has_pictures,
         has_one_place=store.num_places == 1,
-        heat_note="Each feature times the gradient of the logit by it, signed: behind average pooling, Grad-CAM. "
-        "Without a hidden layer the mean of a face's map is its logit, but for a constant. It shows where evidence "
-        "came from, not if it is right.",
+        heat_note=_OF_MASKS if are_masks(shown) else _OF_GRADIENT,
     )
 
 

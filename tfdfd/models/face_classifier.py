@@ -8,6 +8,7 @@ from tfdfd.clip import TfdfdError
 from tfdfd.models import BACKBONES
 from tfdfd.models.head import build_head
 from tfdfd.models.resizing import SquareResizing
+from tfdfd.models.segmentation import SEGMENTATIONS, MaskToLogit, build_decoder, with_skips
 from tfdfd.models.weights import holds_classifier, load_backbone_file, load_classifier_file, load_imagenet
 
 BATCHNORM_CHOICES = {
@@ -33,6 +34,7 @@ def build_face_classifier(
     hidden_size: int | None = None,
     batchnorm: str = "per_replica",
     batchnorm_momentum: float | None = None,
+    segmentation: str = "none",
     dtype_policy: str = "float32",
     seed: int = 0,
 ) -> keras.Model:
@@ -47,11 +49,13 @@ def build_face_classifier(
         pooling, dropout, hidden_size: the head, as in `build_head`.
         batchnorm: one of BATCHNORM_CHOICES; `per_replica` for a backbone without BatchNorm.
         batchnorm_momentum: in (0, 1); None for 0.99, or 0.9 where the weights are `none`, or where there is none.
+        segmentation: one of SEGMENTATIONS: whether the network also tells what of a face was altered.
         dtype_policy: `float32` or `mixed_float16`; weights, preprocessing and logits are float32 in both.
         seed: of dropout and of the random weights.
 
     Returns:
-        uint8 [batch, crop_size, crop_size, 3] -> float32 logits [batch, 1]; above 0 is fake.
+        uint8 [batch, crop_size, crop_size, 3] -> float32 logits [batch, 1]; above 0 is fake. With segmentation a second
+        output: float32 logits of masks [batch, side, side], above 0 where altered.
 
     Raises:
         TfdfdError: for an unknown choice, a size that the backbone does not take, a way of BatchNorm for a backbone
@@ -60,6 +64,7 @@ def build_face_classifier(
     for name, value, choices in (
         ("backbone", backbone, BACKBONES),
         ("batchnorm", batchnorm, BATCHNORM_CHOICES),
+        ("segmentation", segmentation, SEGMENTATIONS),
     ):
         if value not in choices:
             raise TfdfdError(f"{name} must be one of {sorted(choices)}, got {value!r}")
@@ -87,9 +92,19 @@ def build_face_classifier(
         pixels = keras.layers.Rescaling(1.0, dtype="float32", name="pixels")(crops)
         if size != crop_size:
             pixels = SquareResizing(size_in=crop_size, size_out=size, name="resizing")(pixels)
-        maps = network(chosen.preprocess()(pixels))
-        logits = build_head(maps, pooling=pooling, dropout=dropout, hidden_size=hidden_size, seed=seed)
-        classifier = keras.Model(crops, logits, name="face_classifier")
+        if segmentation == "none":
+            maps = network(chosen.preprocess()(pixels))
+            outputs = build_head(maps, pooling=pooling, dropout=dropout, hidden_size=hidden_size, seed=seed)
+        else:
+            network = with_skips(network)
+            *skips, maps = network(chosen.preprocess()(pixels))
+            masks = build_decoder(maps, skips, dropout=dropout, seed=seed)
+            if segmentation == "alone":
+                logits = MaskToLogit(name="logit")(masks)
+            else:
+                logits = build_head(maps, pooling=pooling, dropout=dropout, hidden_size=hidden_size, seed=seed)
+            outputs = [logits, masks]
+        classifier = keras.Model(crops, outputs, name="face_classifier")
     if of_classifier:
         load_classifier_file(classifier, network, weights)
     if batchnorm_momentum is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tfdfd.models.head import Head, find_head
+from tfdfd.models.segmentation import mask_logits_of
 
 
 def with_heat_maps(classifier: keras.Model) -> keras.Model:
@@ -21,13 +22,17 @@ def with_heat_maps(classifier: keras.Model) -> keras.Model:
     The mean of a map is the logit less its bias where there is no hidden layer, whatever the pooling. With one it is
     that less a constant for the units that are active: their biases times their weights in the logit.
 
+    Where the network tells what was altered (`tfdfd.models.segmentation`), that is the map: the probability, 0 to 1,
+    that each place was.
+
     The head is small enough for its gradient to be written down, so no gradient has to be taken while serving.
 
     Args:
         classifier: crops [n, size, size, 3] -> logits [n, 1], with a head as `build_head` makes it.
 
     Returns:
-        crops -> logits float32 [n, 1] and heat maps float32 [n, height, width], of the size of the feature maps.
+        crops -> logits float32 [n, 1] and heat maps float32 [n, height, width], of the size of the feature maps, or of
+        the masks.
 
     Raises:
         ValueError: if the network ends in another kind of head.
@@ -35,6 +40,10 @@ def with_heat_maps(classifier: keras.Model) -> keras.Model:
     Source: class activation maps, arXiv:1512.04150; that Grad-CAM generalises them, arXiv:1610.02391, section 3.1;
     gradient times value at each place, HiResCAM, arXiv:2011.08891.
     """
+    told = mask_logits_of(classifier)
+    if told is not None:
+        shares = keras.layers.Activation("sigmoid", dtype="float32", name="heat_maps")(told)
+        return keras.Model(classifier.input, [classifier.outputs[0], shares])
     head = find_head(classifier)
     maps = _HeatMaps(head, dtype="float32", name="heat_maps")(head.maps)
     return keras.Model(classifier.input, [classifier.outputs[0], maps])

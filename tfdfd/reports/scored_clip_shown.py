@@ -10,7 +10,7 @@ import numpy as np
 
 from tfdfd.reports.detail_charts import TimelineStep, TimelineTrack
 from tfdfd.reports.evaluation_shown import FaceShown
-from tfdfd.reports.faces_explained import heat_overlay
+from tfdfd.reports.faces_explained import heat_overlay, strongest_heat
 from tfdfd.reports.faces_in_crops import shrink
 from tfdfd.reports.page import picture_uri
 from tfdfd.scored_clip import ScoredClip, ScoredTrack
@@ -30,8 +30,6 @@ ROWS = 60
 """Rows of the table of people, again of those with the highest scores."""
 FACE = 128
 """Side of a face on the page in pixels."""
-_STRONG_HEAT = 0.98
-"""Quantile of all heat shown that gets the full colour: one hot corner must not dim all others."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def strips_of(people: Sequence[Person], explain: ExplainFaces) -> tuple[StripOfF
     """
     chosen = most_suspicious([(person, track) for person, track in people if track.crops is not None], STRIPS)
     heats = [_heat(track, explain) for _, track in chosen]
-    scale = _strongest([heat[track.is_face] for (_, track), heat in zip(chosen, heats, strict=True)])
+    scale = strongest_heat([heat[track.is_face] for (_, track), heat in zip(chosen, heats, strict=True)])
     return tuple(
         StripOfFaces(person, _faces(track, heat, scale)) for (person, track), heat in zip(chosen, heats, strict=True)
     )
@@ -143,11 +141,6 @@ def steps_of(clip: ScoredClip) -> tuple[TimelineStep, ...]:
 def _heat(track: ScoredTrack, explain: ExplainFaces) -> np.ndarray:
     assert track.crops is not None
     return explain(track.crops[None], track.is_face[None])[1][0]
-
-
-def _strongest(heats: Sequence[np.ndarray]) -> float:
-    strengths = [np.abs(heat).ravel() for heat in heats]
-    return max(float(np.quantile(np.concatenate(strengths), _STRONG_HEAT)), 1e-6) if strengths else 1.0
 
 
 def _faces(track: ScoredTrack, heat: np.ndarray, scale: float) -> tuple[FaceShown, ...]:

@@ -105,7 +105,10 @@ SIGNATURES = {
         {
             "face_logits": Tensor("float32", ("batch", "places"), "before any rule, 0 where there is no face"),
             "heat_maps": Tensor(
-                "float32", ("batch", "places", "map height", "map width"), "above 0 speaks for fake, below for real"
+                "float32",
+                ("batch", "places", "map height", "map width"),
+                "above 0 speaks for fake, below for real; of a model trained with masks, how likely each place "
+                "was altered",
             ),
         },
     ),

@@ -10,6 +10,7 @@ from tfdfd.data.spectrograms import LOG_MEL
 from tfdfd.models.audio_visual import build_feature_network, build_sequence_network, join_networks
 from tfdfd.models.face_classifier import build_face_classifier
 from tfdfd.training.config import TrainConfig
+from tfdfd.training.mask_loss import MaskLoss
 from tfdfd.training.step import AugmentBatch
 
 ModelBuilder = Callable[[str], keras.Model]
@@ -38,6 +39,7 @@ def classifier_builder(config: TrainConfig, crop_size: int) -> ModelBuilder:
             hidden_size=config.hidden_size,
             batchnorm=config.batchnorm,
             batchnorm_momentum=config.batchnorm_momentum,
+            segmentation=config.segmentation,
             dtype_policy=dtype_policy,
             seed=config.seed,
         )
@@ -105,6 +107,15 @@ def build_optimizer(config: TrainConfig, dtype_policy: str, model: keras.Model) 
 def _not_decayed(model: keras.Model) -> list[keras.Variable]:
     # Biases, and the scales and shifts of any normalisation, are vectors; all that multiplies features has more axes.
     return [variable for variable in model.trainable_variables if len(variable.shape) < 2]
+
+
+def build_mask_loss(config: TrainConfig) -> MaskLoss | None:
+    """Build the loss of masks, or None where the network gives none."""
+    if config.segmentation == "none":
+        return None
+    if config.segmentation == "alone":
+        return MaskLoss(face_weight=0.0, mask_weight=1.0)
+    return MaskLoss(face_weight=1.0, mask_weight=1.0 if config.mask_weight is None else config.mask_weight)
 
 
 def build_augmentation(config: TrainConfig) -> AugmentBatch | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from tfdfd.training.sequence_options import AUDIO_VISUAL, SequenceOptions
 TRACKS = ("main", "all")
 MIXED_PRECISIONS = ("auto", "on", "off")
 POOLINGS = ("avg", "max", "avg_max")
+SEGMENTATIONS = ("none", "second_head", "alone")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
 MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes", "profile_steps")
@@ -47,6 +49,15 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
     )
     hidden_size: int | None = option(
         None, "units of a layer with ReLU between features and logit, e.g. 512 or 256; not set: no such layer"
+    )
+    segmentation: str = option(
+        "none",
+        "second_head: a decoder on the backbone also learns which pixels of a face were altered, from the masks that "
+        "`tfdfd masks` made; alone: it learns that alone, and a face's logit comes from its mask",
+        SEGMENTATIONS,
+    )
+    mask_weight: float | None = option(
+        None, "second_head: weight of the mask's loss beside the loss of the face; not set: 1"
     )
     tracks: str = option(
         "main",
@@ -116,8 +127,34 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
             self.batchnorm != "per_replica" or self.batchnorm_momentum is not None
         ):
             raise ValueError(f"{self.network_of_faces} has no BatchNorm: leave out batchnorm and batchnorm_momentum")
+        self._check_segmentation()
         if self.batchnorm == "frozen" and self.weights == "none":
             raise ValueError("batchnorm frozen keeps the statistics of the first weights, and weights none has none")
+
+    def _check_segmentation(self) -> None:
+        if self.mask_weight is not None and self.segmentation != "second_head":
+            raise ValueError(f"mask_weight changes nothing with segmentation {self.segmentation}: leave it out")
+        if self.mask_weight is not None and not 0 < self.mask_weight < math.inf:
+            raise ValueError(f"mask_weight must be above 0 and finite, got {self.mask_weight}")
+        if self.segmentation == "none":
+            return
+        if self.sees_sequences:
+            raise ValueError(f"backbone {self.backbone} sees clips and has no masks: leave out segmentation")
+        if self.augments_batches:
+            raise ValueError(
+                "mixup, cutmix, gridmask and rand_augment alter crops without their masks: leave them out, or leave "
+                "out segmentation"
+            )
+        if self.fakes == "self_blended":
+            raise ValueError(
+                "fakes self_blended leaves no fake whose altered region is known: write fakes both, or leave out "
+                "segmentation"
+            )
+        if self.segmentation == "alone" and (self.hidden_size is not None or self.pooling != "avg"):
+            raise ValueError(
+                "with segmentation alone a face's logit comes from its mask: leave out pooling and hidden_size, which "
+                "would change nothing"
+            )
 
     @property
     def sees_sequences(self) -> bool:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
-from tfdfd.training.build import ModelBuilder, build_augmentation, build_optimizer
+from tfdfd.training.build import ModelBuilder, build_augmentation, build_mask_loss, build_optimizer
 from tfdfd.training.callbacks import TENSORBOARD_FOLDER, RunCallbacks, is_out_of_patience
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.freezing import Phases
@@ -147,6 +147,7 @@ def train(
         clip_norm=config.clip_norm,
         augment=build_augmentation(config),
         average=average,
+        mask_loss=build_mask_loss(config),
         xla=config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm),
     )
     phases = Phases(model, optimizer, config.freeze_epochs, make_step)

@@ -44,8 +44,8 @@ class TrainingSource(Protocol):
 
         Returns:
             What `strategy.run` takes: (crop uint8 [batch, size, size, 3], label float32 [batch], weight float32
-            [batch], clip_row int32 [batch]) of each replica; in place of crops, what else the model takes. It may go
-            on for ever.
+            [batch], clip_row int32 [batch]) of each replica, where masks are trained on also (mask uint8 [batch, size,
+            size, 1], mask_weight float32 [batch]); in place of crops, what else the model takes. It may go on for ever.
         """
         ...
 
@@ -105,8 +105,9 @@ class FaceTableSource:
     def identity(self) -> dict[str, Any]:
         """See TrainingSource."""
         faces = self.table.is_face.sum(axis=1)
-        labels = self.table.labels
-        return {
+        labels, masks = self.table.labels, self.table.masks
+        of_masks = {} if masks is None else {"masks": _digest(masks.paths, masks.is_known)}
+        return of_masks | {
             "tracks": len(labels),
             "real faces": int(faces[labels == REAL].sum()),
             "fake faces": int(faces[labels == FAKE].sum()),

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdfd.models.segmentation import face_logits
 from tfdfd.training.gradients import agree_on_overflow, clip_global_batch
+from tfdfd.training.mask_loss import MaskLoss
 from tfdfd.training.replica_copies import replica_copies
 from tfdfd.training.weight_average import WeightAverage
 
@@ -30,6 +32,7 @@ def make_train_step(
     clip_norm: float | None = None,
     augment: AugmentBatch | None = None,
     average: WeightAverage | None = None,
+    mask_loss: MaskLoss | None = None,
     xla: bool = False,
 ) -> Callable[..., tf.Tensor]:
     """Make the function that trains on one global batch, of the layers that are trainable now.
@@ -38,14 +41,16 @@ def make_train_step(
     the summed gradients do not depend on the number of replicas. Labels may be anything from 0 to 1.
 
     Args:
-        model: what a batch gives first (uint8 crops, or a dict of what it knows of clips) -> float32 logits [n, 1];
-            made in the strategy's scope.
+        model: what a batch gives first (uint8 crops, or a dict of what it knows of clips) -> float32 logits [n, 1],
+            with a mask_loss also those of masks [n, side, side]; made in the strategy's scope.
         optimizer: built, in the strategy's scope.
         strategy: runs the step.
         global_batch_size: faces a step over all replicas.
         label_smoothing: share of each label that is 0.5 instead, in [0, 1).
         clip_norm: largest norm of the gradient of the global batch; None for any.
         augment: alters each replica's batch; None for nothing.
+        mask_loss: of a model that gives masks; batches then carry them too. A face whose mask is not known adds the
+            loss of its own logit alone.
         average: takes the weights in after each step; None for no average.
         xla: compile the passes through the network. What alters batches and what replicas tell each other is not.
 
@@ -55,22 +60,32 @@ def make_train_step(
     variables = model.trainable_variables
     must_agree = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and strategy.num_replicas_in_sync > 1
 
-    def passes(inputs: Any, labels: tf.Tensor, weights: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+    def passes(
+        inputs: Any, labels: tf.Tensor, weights: tf.Tensor, *of_masks: tf.Tensor
+    ) -> tuple[Any, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            logits = model(inputs, training=True)[:, 0]
+            outputs = model(inputs, training=True)
+            logits = face_logits(outputs)[:, 0]
             losses = weights * tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+            if mask_loss is not None:
+                masks, is_known = of_masks
+                of_mask = mask_loss.mask_weight * weights * is_known * mask_loss.of_masks(outputs[1], masks)
+                losses = mask_loss.face_weight * losses + of_mask
             scaled_loss = optimizer.scale_loss(tf.reduce_sum(losses) / global_batch_size)
         return tape.gradient(scaled_loss, variables), losses, logits
 
     compiled_passes = tf.function(passes, jit_compile=True) if xla else passes
 
-    def replica_step(inputs: Any, labels: tf.Tensor, weights: tf.Tensor, _: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def replica_step(
+        inputs: Any, labels: tf.Tensor, weights: tf.Tensor, _: tf.Tensor, *of_masks_and_seed: tf.Tensor
+    ) -> tf.Tensor:
+        *of_masks, seed = of_masks_and_seed
         if augment is not None:
             replica: Any = tf.distribute.get_replica_context().replica_id_in_sync_group
             replica_seed: Any = tf.random.fold_in(seed, replica)
             inputs, labels, weights = augment(inputs, labels, weights, replica_seed)
         labels = labels + label_smoothing * (0.5 - labels)
-        gradients, losses, logits = compiled_passes(inputs, labels, weights)
+        gradients, losses, logits = compiled_passes(inputs, labels, weights, *of_masks)
         if must_agree:
             gradients = agree_on_overflow(gradients)
         if clip_norm is not None:
@@ -125,7 +140,7 @@ def make_score_step(
     def replica_step(inputs: Any, is_face: tf.Tensor, strip_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if not isinstance(inputs, dict):
             inputs = tf.reshape(inputs, tf.concat([[-1], tf.shape(inputs)[2:]], 0))
-        logits = model(inputs, training=False)
+        logits = face_logits(model(inputs, training=False))
         # Collectives know neither bool nor, on GPUs, int32.
         return tf.reshape(logits, tf.shape(is_face)), tf.cast(is_face, tf.int64), tf.cast(strip_rows, tf.int64)
 

@@ -1,0 +1,247 @@
+"""`tfdfd masks`: where each fake of a store was altered, from its difference to its original."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from tfdfd.clip import FAKE, OK, TfdfdError
+from tfdfd.commands.console import WorkProgress, make_console
+from tfdfd.commands.inputs import data_folder, names_data
+from tfdfd.commands.mask_page import add_page_flags, check_page_flags, make_mask_page
+from tfdfd.data.tables import records, rows_where, some, values
+
+if TYPE_CHECKING:
+    from tfdfd.data.mask_store import ClipMasks, MaskStore
+    from tfdfd.data.masks import CropGeometry
+    from tfdfd.data.store import FaceStore
+
+LISTED = 10
+"""Fakes without masks that are listed of each status; all stand in the index."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A fake whose masks are to be made."""
+
+    clip_id: str
+    fake: Path
+    original: Path | None
+    """None where it is not known, or not among the clips."""
+    no_original: str
+    """Why there is none; empty where there is."""
+    fake_bytes: int
+    """Size of the fake's file when its faces were found."""
+    original_bytes: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tfdfd masks`."""
+    parser = argparse.ArgumentParser(prog="tfdfd masks", description=__doc__)
+    parser.add_argument("--store", metavar="DIR", required=True, help="face store, as `tfdfd prepare` made it")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of the clips, or a CSV, originals included (default: $TFDFD_DATA, ./data, else where they were "
+        "when the store was made)",
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="try the fakes again that got no masks before")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that make masks (default: 1)")
+    add_page_flags(parser)
+    arguments = parser.parse_args(argv)
+    if arguments.workers < 1:
+        raise TfdfdError(f"--workers must be at least 1, got {arguments.workers}")
+    check_page_flags(arguments)
+    console = make_console()
+
+    from tfdfd.data.mask_store import MaskStore
+    from tfdfd.data.store import FaceStore
+
+    store = FaceStore.open(Path(arguments.store))
+    geometry = geometry_of(store)
+    masks = MaskStore(store)
+    make_masks(store, masks, geometry, clips_of(store, arguments.data), arguments, console)
+    print_summary(masks, console)
+    make_mask_page(masks, arguments, console)
+    return 0
+
+
+def clips_of(store: FaceStore, data: str | None) -> pd.DataFrame:
+    """Return the table of the clips: of a data folder, else of the store itself.
+
+    Raises:
+        TfdfdError: if there is neither.
+    """
+    if not names_data(data):
+        return store.manifest()
+    from tfdfd.data.manifest import load_manifest
+
+    return load_manifest(data_folder(data)).table
+
+
+def geometry_of(store: FaceStore) -> CropGeometry:
+    """Return how the crops of a store lie in their frames.
+
+    Raises:
+        TfdfdError: if the store does not say.
+    """
+    from tfdfd.data.masks import CropGeometry
+    from tfdfd.faces.alignment import ALIGNMENTS
+
+    made = store.fingerprint.preprocessing
+    margin, alignment = made.get("margin"), made.get("alignment")
+    if made.get("strip_codec") == "as delivered" or not isinstance(margin, int | float) or alignment not in ALIGNMENTS:
+        raise TfdfdError(
+            f"the store {store.folder} holds ready-made crops, which do not say what of which frame they show: masks "
+            "need a store that `tfdfd prepare` made of clips"
+        )
+    return CropGeometry(store.crop_size, float(margin), str(alignment), store.num_places)
+
+
+def pairs_of(store: FaceStore, clips: pd.DataFrame) -> list[Pair]:
+    """Return the fakes of a store that have faces, each with its original.
+
+    Args:
+        store: the store.
+        clips: a manifest's table.
+
+    Raises:
+        TfdfdError: if the store holds no fake with a face, or none of these clips.
+    """
+    from tfdfd.data.store import FILE_IS_GONE, source_bytes
+
+    index = store.clips()
+    sizes = dict(zip(values(index, "clip_id"), values(index, "source_bytes"), strict=True))
+    with_faces = set(values(index, "clip_id")[values(index, "status") == OK])
+    paths = dict(zip(values(clips, "clip_id"), values(clips, "path"), strict=True))
+    found, lengths = [], {}
+    for clip_id, label, original in zip(
+        values(clips, "clip_id"), clips["label"], values(clips, "original"), strict=True
+    ):
+        if label != FAKE or clip_id not in with_faces:
+            continue
+        path = paths.get(original, "")
+        if not original:
+            why = "the data do not say which clip it was made from"
+        elif original not in paths:
+            why = f"its original {original} is not among the clips"
+        else:
+            lengths.setdefault(path, source_bytes(Path(path)) if path else FILE_IS_GONE)
+            why = "" if lengths[path] != FILE_IS_GONE else f"its original {original} has no file {path}"
+        size = lengths[path] if not why else FILE_IS_GONE
+        found.append(
+            Pair(clip_id, Path(paths[clip_id]), None if why else Path(path), why, int(sizes[clip_id]), int(size))
+        )
+    if not found:
+        fakes = int(np.sum(values(clips, "label") == FAKE))
+        raise TfdfdError(
+            f"the store {store.folder} holds no face of the {fakes} fakes among these {len(clips)} clips: give the "
+            "--data that it was prepared from"
+        )
+    return found
+
+
+def make_masks(
+    store: FaceStore,
+    masks: MaskStore,
+    geometry: CropGeometry,
+    clips: pd.DataFrame,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Make the masks that are missing; killed at any moment, the same command goes on.
+
+    Raises:
+        TfdfdError: if they cannot be written, or a worker process died.
+    """
+    pairs = pairs_of(store, clips)
+    todo = [
+        pair
+        for pair in pairs
+        if not masks.holds(
+            pair.clip_id,
+            fake_bytes=pair.fake_bytes,
+            original_bytes=pair.original_bytes,
+            retry_failed=arguments.retry_failed,
+        )
+    ]
+    console.print(
+        f"masks in {masks.folder}: {len(pairs) - len(todo)} of {len(pairs)} fakes are done, {len(todo)} to do"
+    )
+    if not todo:
+        return
+    with store.writing(), WorkProgress(console, "making masks", "fakes", len(todo)) as progress:
+        masks.begin()
+        for pair, made in made_in_turn(store, todo, geometry, arguments.workers):
+            masks.write(made, fake_bytes=pair.fake_bytes, original_bytes=pair.original_bytes)
+            progress.advance()
+            if made.status != OK:
+                console.print(f"  {made.clip_id}: {made.status}, {made.reason}")
+            for note in made.notes:
+                console.print(f"  {made.clip_id}: {note}")
+        masks.rebuild_index()
+
+
+def made_in_turn(
+    store: FaceStore, pairs: Sequence[Pair], geometry: CropGeometry, workers: int
+) -> Iterator[tuple[Pair, ClipMasks]]:
+    """Yield each pair with its masks, in their order."""
+    tasks = [(store.folder, pair, geometry) for pair in pairs]
+    if workers == 1:
+        yield from ((pair, _masks_of(task)) for pair, task in zip(pairs, tasks, strict=True))
+        return
+    with ProcessPoolExecutor(min(workers, len(pairs)), mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from zip(pairs, pool.map(_masks_of, tasks), strict=True)
+        except BrokenProcessPool as error:
+            raise TfdfdError(
+                "a process that makes masks died, as for want of memory: the same command goes on from there; give "
+                "fewer --workers if it happens again"
+            ) from error
+
+
+def _masks_of(task: tuple[Path, Pair, CropGeometry]) -> ClipMasks:
+    from tfdfd.data.mask_store import FAILED, NO_ORIGINAL, ClipMasks
+    from tfdfd.data.masks import masks_of_fake
+    from tfdfd.data.store import FaceStore
+
+    folder, pair, geometry = task
+    if pair.original is None:
+        return ClipMasks(pair.clip_id, NO_ORIGINAL, pair.no_original)
+    record = FaceStore.open(folder).record(pair.clip_id)
+    if record is None:
+        return ClipMasks(pair.clip_id, FAILED, "the store has lost its record: run `tfdfd prepare` again")
+    return masks_of_fake(record, pair.fake, pair.original, geometry)
+
+
+def print_summary(masks: MaskStore, console: Console) -> None:
+    """Print how many fakes have masks, and list those that have none with the reasons."""
+    from tfdfd.data.mask_store import MASK_STATUSES
+
+    index = masks.index()
+    clips = index.drop_duplicates("clip_id")
+    counts = Counter(values(clips, "status"))
+    faces = sum(int(np.sum(np.asarray(known))) for known in values(index, "is_known"))
+    console.print(
+        f"{len(clips)} fakes: "
+        + ", ".join(f"{counts[status]} {status}" for status in MASK_STATUSES if counts[status])
+        + f"; masks of {faces} faces in {masks.folder}; real clips need none, theirs are all zero"
+    )
+    for status in MASK_STATUSES[1:]:
+        of_status = records(rows_where(clips, values(clips, "status") == status))
+        for row in of_status[:LISTED]:
+            console.print(f"  {row['clip_id']}: {status}, {row['reason']}")
+        if len(of_status) > LISTED:
+            left = some([row["clip_id"] for row in of_status[LISTED:]], limit=3)
+            console.print(f"  and {left}: {status}, reasons in masks.parquet")
