@@ -11,8 +11,8 @@ time with OMP_NUM_THREADS=1, for threads that wait for each other burn time.
 With --clips, a folder of FaceForensics++: every face of its clips is embedded alone, and is of a person who is known
 from the clip's name (of the donor for Deepfakes and FaceSwap, of the target for Face2Face and NeuralTextures); and the
 same of whole tracks. With --crops, a store of ready-made crops of one face a clip: the share of the real ones that lie
-in the folder which most of their person lies in. People recur in other folders now and then, so that is at most the
-purity.
+in the folder which most of their person lies in. It stands for purity, which nobody knows there: people of one
+folder who are joined do not show in it, and a person who recurs in another folder counts as wrong.
 """
 
 from __future__ import annotations

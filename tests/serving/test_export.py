@@ -19,7 +19,14 @@ from tfdfd.serving.versions import newest_version, versions
 RULE = ScoringRule(no_evidence_score=0.4, temperature=2.0)
 FINGERPRINT = Fingerprint({"crop_size": 16}, {"num_places": 3})
 CLIPS = pd.DataFrame(
-    {"clip_id": ["a", "b"], "original": ["", "a"], "donor": "", "folder": "f", "split": ["train", "val"]}
+    {
+        "clip_id": ["a", "b"],
+        "original": ["", "a"],
+        "donor": "",
+        "person": ["p00001@x", "p00001@x;p00002@x"],
+        "folder": "f",
+        "split": ["train", "val"],
+    }
 )
 
 

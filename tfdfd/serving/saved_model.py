@@ -179,7 +179,8 @@ class LoadedModel:
 
     def _clips_with(self, fitted_on: pd.DataFrame) -> pd.DataFrame:
         known = self.clips()
-        added = columns(fitted_on, RECORDED[:-1]).assign(split=CALIBRATION)
+        told = fitted_on if "person" in fitted_on else fitted_on.assign(person="")
+        added = columns(told, RECORDED[:-1]).assign(split=CALIBRATION)
         names, added_names = values(known, "clip_id"), values(added, "clip_id")
         stays = ~(np.isin(names, added_names) & (values(known, "split") != TRAIN))
         new = ~np.isin(added_names, names[stays])
