@@ -63,9 +63,9 @@ def painted_material() -> tuple[Faces, Sounds]:
 
 def real_material(test_data: Path) -> tuple[Faces, Sounds]:
     """Return faces of real DFDC clips, and a stretch of the sound of each of some."""
-    listed = pd.read_csv(test_data / "faces/faces.csv")
+    listed = pd.read_csv(test_data / "faces/dfdc/faces.csv")
     paths = listed[listed["label"] == "REAL"]["path"].iloc[::37][:NUM_PAIRS]
-    faces = [np.asarray(Image.open(test_data / "faces" / path).resize((SIZE, SIZE))) for path in paths]
+    faces = [np.asarray(Image.open(test_data / "faces/dfdc" / path).resize((SIZE, SIZE))) for path in paths]
     clips, sounds = sorted((test_data / "clips/dfdc").glob("*/*.mp4")), []
     for number in range(NUM_PAIRS):
         start = 1.0 + 3.0 * (number // len(clips))
