@@ -24,7 +24,7 @@ SCHEMA = json.loads(files("tfdfd.evaluation").joinpath("metrics.schema.json").re
 
 def test_every_setting_of_the_crops_comes_back_from_the_fingerprint():
     config = ExtractionConfig(
-        places=5, crop_size=96, margin=0.1, min_face_share=0.1, alignment="landmarks", detect_every=2.0
+        places=5, crop_size=96, margin=0.1, min_face_share=0.1, alignment="landmarks", detect_every=2.0, every_frames=3
     )
     defaults = ExtractionConfig()
     for field in dataclasses.fields(config):

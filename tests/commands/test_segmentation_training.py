@@ -111,9 +111,18 @@ def test_a_trained_network_finds_what_was_altered_and_its_export_says_so(store, 
     made = {**store.fingerprint.preprocessing, "margin": "not declared"}
     fingerprint = dataclasses.replace(store.fingerprint, preprocessing=made)
     exported = export_best(
-        result, ScoringRule(), fingerprint, split_of(), config, tmp_path / "model", manifest, say=lambda _: None
+        result,
+        ScoringRule(),
+        fingerprint,
+        split_of(),
+        config,
+        Degradation(),
+        tmp_path / "model",
+        manifest,
+        say=lambda _: None,
     )
     model = LoadedModel(exported)
+    assert model.shows_masks
     crops = np.random.default_rng(5).integers(0, 120, (1, 2, CROP_SIZE, CROP_SIZE, 3)).astype(np.uint8)
     crops[0, 1, ALTERED] = 250
     logits, maps = model.explain(crops, np.ones((1, 2), bool))

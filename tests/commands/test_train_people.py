@@ -28,7 +28,7 @@ def split_of(store, monkeypatch, *flags):
         raise SplitMade(split)
 
     monkeypatch.setattr(train, "print_split", stop)
-    common = ["--store", str(store.folder), "--weights", "none", "--logical-cpus", "1", "--input-size", "71"]
+    common = ["--store", str(store.folder), "--weights", "none", "--input-size", "71"]
     with pytest.raises(SplitMade) as made:
         train.main([*common, *flags])
     return made.value.args[0]

@@ -102,6 +102,7 @@ OTHER = {
     "min_face_share": 0.1,
     "alignment": "landmarks",
     "detect_every": 2.0,
+    "every_frames": 6,
 }
 
 

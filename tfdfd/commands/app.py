@@ -72,7 +72,15 @@ def _run(arguments: argparse.Namespace, listening: socket.socket, uploads: Path,
     model = scorer.model
     assert isinstance(model, LoadedModel)  # what the scorer itself needs of it is less
     shown = ModelShown.of(model_name(model), model.card())
-    page = make_page(scorer.score, model.explain, model.rule, shown, uploads=uploads, limit=UPLOAD_LIMIT)
+    page = make_page(
+        scorer.score,
+        model.explain,
+        model.rule,
+        shown,
+        uploads=uploads,
+        limit=UPLOAD_LIMIT,
+        shows_masks=model.shows_masks,
+    )
     host, port = listening.getsockname()[:2]
     is_local = ipaddress.ip_address(host).is_loopback
     server = make_server(page, limit=UPLOAD_LIMIT, hosts=(host, arguments.host, "localhost") if is_local else None)

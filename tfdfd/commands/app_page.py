@@ -30,6 +30,7 @@ def make_page(
     *,
     uploads: Path,
     limit: str,
+    shows_masks: bool = False,
 ) -> Any:
     """Return the page, a `gradio.Blocks`.
 
@@ -40,6 +41,7 @@ def make_page(
         model: what is said of the model.
         uploads: folder in which Gradio keeps what was uploaded; nothing else is scored, nor deleted after.
         limit: the largest clip that is taken, such as `2gb`.
+        shows_masks: whether `explain` tells how likely each place was altered.
     """
     import gradio
 
@@ -56,7 +58,7 @@ def make_page(
             clip = _as_uploaded(_scored(score, path), path)
             verdict = verdict_part(clip, rule, model)
             yield gradio.skip(), verdict, "" if clip.clip_score is None else _busy("Drawing the faces …")
-            yield None, verdict, reasons_part(clip, rule, explain)
+            yield None, verdict, reasons_part(clip, rule, explain, shows_masks=shows_masks)
         finally:
             path.unlink(missing_ok=True)
 

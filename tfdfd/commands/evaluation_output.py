@@ -81,6 +81,7 @@ def write_report(
                 [(one.store, one.model.explain) for one in scores],
                 num_mistakes=config.mistakes,
                 has_pictures=config.pictures,
+                shows_masks=scores[0].model.shows_masks,
             )
             for name in FILES:
                 os.replace(unfinished / name, report / name)

@@ -11,7 +11,7 @@ from tfdfd.data.store import FaceStore
 from tfdfd.evaluation.result import ModelResult
 from tfdfd.reports.clips_shown import TRACKS_A_CLIP, read_crops
 from tfdfd.reports.evaluation_shown import LeftOut, Mistakes, MistakeShown
-from tfdfd.reports.faces_explained import are_masks, explain_clip, strongest_heat
+from tfdfd.reports.faces_explained import explain_clip, strongest_heat
 
 ExplainTracks = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(crops [batch, places, size, size, 3], is_face [batch, places]) -> face logits and heat maps."""
@@ -29,7 +29,13 @@ _OF_MASKS = (
 
 
 def worst_mistakes(
-    model: ModelResult, store: FaceStore, explain: ExplainTracks, *, limit: int, has_pictures: bool
+    model: ModelResult,
+    store: FaceStore,
+    explain: ExplainTracks,
+    *,
+    limit: int,
+    has_pictures: bool,
+    shows_masks: bool = False,
 ) -> Mistakes | LeftOut:
     """Return what the page shows of the clips with faces that lie on the wrong side of the threshold.
 
@@ -39,6 +45,7 @@ def worst_mistakes(
         explain: its heat maps.
         limit: clips to show: false alarms and missed fakes in turn, of each the highest log loss first.
         has_pictures: whether to show faces, and to make heat maps.
+        shows_masks: whether these tell how likely each place was altered.
     """
     chosen = choose_mistakes(
         model.scored.labels, model.scores, model.choice.rule.is_fake(model.scores), model.scored.status == OK, limit
@@ -51,7 +58,7 @@ def worst_mistakes(
     records = {row: _record(store, clip_ids[row]) for row in chosen}
     heats = {row: _heats(store, record, explain) for row, record in records.items()} if has_pictures else {}
     shown = [heat for of_clip in heats.values() for heat in of_clip]
-    scale = strongest_heat(shown)
+    scale = strongest_heat(shown, are_masks=shows_masks)
     probabilities = model.scored.probabilities(model.choice.rule)
 
     def clips() -> Iterator[MistakeShown]:
@@ -77,7 +84,7 @@ def worst_mistakes(
         has_pictures=has_pictures,
         has_heat=has_pictures,
         has_one_place=store.num_places == 1,
-        heat_note=_OF_MASKS if are_masks(shown) else _OF_GRADIENT,
+        heat_note=_OF_MASKS if shows_masks else _OF_GRADIENT,
     )
 
 

@@ -50,6 +50,7 @@ def write_evaluation_report(
     *,
     num_mistakes: int,
     has_pictures: bool,
+    shows_masks: bool = False,
 ) -> int:
     """Write the page; the same result gives the same bytes.
 
@@ -59,6 +60,7 @@ def write_evaluation_report(
         explained_by: for each model the store of its crops, and what gives heat maps of them.
         num_mistakes: clips shown of those that were scored worst.
         has_pictures: whether faces are shown.
+        shows_masks: whether the first model's heat maps tell how likely each place was altered.
 
     Returns:
         Bytes written.
@@ -80,7 +82,9 @@ def write_evaluation_report(
         break_downs=break_down_sections(model),
         scoring=scoring_section(model),
         robustness=robustness_section(result),
-        mistakes=worst_mistakes(model, store, explain, limit=num_mistakes, has_pictures=has_pictures),
+        mistakes=worst_mistakes(
+            model, store, explain, limit=num_mistakes, has_pictures=has_pictures, shows_masks=shows_masks
+        ),
         data=_data(result, store),
         model=_model(result, model),
     )

@@ -26,22 +26,18 @@ STRONG_HEAT = 0.98
 """Quantile of all heat shown that gets the full colour: one hot corner must not dim all others."""
 
 
-def are_masks(heats: Sequence[np.ndarray]) -> bool:
-    """Return whether heat maps tell how likely each place was altered: such, and no others, are nowhere below 0."""
-    return bool(heats) and all(float(np.min(heat)) >= 0 for heat in heats if heat.size)
-
-
-def strongest_heat(heats: Sequence[np.ndarray]) -> float:
+def strongest_heat(heats: Sequence[np.ndarray], *, are_masks: bool = False) -> float:
     """Return the heat that is shown strongest, above 0.
 
     Args:
         heats: float32, of any shapes: all maps that are to be compared.
+        are_masks: whether they tell how likely each place was altered.
 
     Returns:
         Their STRONG_HEAT quantile, without the sign; 1 of masks, so that a face in which hardly anything is found
         altered stays clear.
     """
-    if not heats or are_masks(heats):
+    if not heats or are_masks:
         return 1.0
     return max(float(np.quantile(np.concatenate([np.abs(heat).ravel() for heat in heats]), STRONG_HEAT)), 1e-6)
 

@@ -61,13 +61,14 @@ def verdict_part(clip: ScoredClip, rule: ScoringRule, model: ModelShown) -> str:
     return fill("scored_clip_verdict.html", clip=clip, word=_word(clip), rule=rule, model=model)
 
 
-def reasons_part(clip: ScoredClip, rule: ScoringRule, explain: ExplainFaces) -> str:
+def reasons_part(clip: ScoredClip, rule: ScoringRule, explain: ExplainFaces, *, shows_masks: bool = False) -> str:
     """Return the reasons of a verdict as HTML: the scores over time, the people, their faces with heat maps.
 
     Args:
         clip: scored, with its crops.
         rule: that it was scored by.
         explain: what the network says of each face, and of what in it.
+        shows_masks: whether that is how likely each place was altered.
 
     Returns:
         Nothing for a clip without a score.
@@ -75,7 +76,7 @@ def reasons_part(clip: ScoredClip, rule: ScoringRule, explain: ExplainFaces) -> 
     if clip.clip_score is None:
         return ""
     people = people_of(clip, rule)
-    strips = strips_of(people, explain)
+    strips = strips_of(people, explain, shows_masks=shows_masks)
     chart = timeline_chart(
         lines_of(clip), rule.threshold, clip_score=clip.clip_score, steps=steps_of(clip), key="timeline"
     )

@@ -94,16 +94,20 @@ def most_suspicious(people: Sequence[Person], count: int) -> list[Person]:
     return [people[number] for number in sorted(ranked[:count])]
 
 
-def strips_of(people: Sequence[Person], explain: ExplainFaces) -> tuple[StripOfFaces, ...]:
+def strips_of(
+    people: Sequence[Person], explain: ExplainFaces, *, shows_masks: bool = False
+) -> tuple[StripOfFaces, ...]:
     """Return the faces of the most suspicious people, in playing order, and what the network saw in them.
 
     Args:
         people: as `people_of` has them; those without crops are left out.
         explain: asked for the heat maps of those that are shown, and of no others: it takes as long as scoring.
+        shows_masks: whether heat maps tell how likely each place was altered.
     """
     chosen = most_suspicious([(person, track) for person, track in people if track.crops is not None], STRIPS)
     heats = [_heat(track, explain) for _, track in chosen]
-    scale = strongest_heat([heat[track.is_face] for (_, track), heat in zip(chosen, heats, strict=True)])
+    shown = [heat[track.is_face] for (_, track), heat in zip(chosen, heats, strict=True)]
+    scale = strongest_heat(shown, are_masks=shows_masks)
     return tuple(
         StripOfFaces(person, _faces(track, heat, scale)) for (person, track), heat in zip(chosen, heats, strict=True)
     )

@@ -186,6 +186,11 @@ class LoadedModel:
         new = ~np.isin(added_names, names[stays])
         return pd.concat([rows_where(known, stays), rows_where(added, new)], ignore_index=True)
 
+    @property
+    def shows_masks(self) -> bool:
+        """Whether its heat maps tell how likely each place was altered, as of a network trained with masks."""
+        return self.card().get("training", {}).get("segmentation", "none") != "none"
+
     def card(self) -> dict[str, Any]:
         """Return the model card.
 
