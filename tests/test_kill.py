@@ -112,6 +112,7 @@ def test_prepare_ends_with_the_same_store(clips, undisturbed, tmp_path, num_kill
     assert contents(tmp_path / "store") == contents(undisturbed / "store")
 
 
+@pytest.mark.slow
 def test_killing_workers_ends_with_the_same_store(clips, undisturbed, tmp_path):
     arguments = ("tfdfd", "prepare", "--data", clips, "--store", "store", "--crop-size", "72", "--workers", "2")
     process = subprocess.Popen(

@@ -38,6 +38,7 @@ def model(test_data, tmp_path_factory):
     return export_saved_model(classifier, ScoringRule(), fingerprint, card, NO_CLIPS, crop_size=224, folder=folder)
 
 
+@pytest.mark.slow
 def test_face_crops_of_parts_35_to_39(test_data, model, tmp_path):
     arguments = ["--data", str(test_data / "faces" / "dfdc"), "--val-folders", FACES, "--crop-margin", "-0.12"]
     arguments += ["--model", str(model), "--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")]

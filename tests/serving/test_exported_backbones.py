@@ -28,7 +28,7 @@ CLIPS = pd.DataFrame({"clip_id": ["a"], "original": "", "donor": "", "folder": "
     [
         pytest.param("xception", "max", 16, marks=pytest.mark.slow),
         pytest.param("efficientnet_b1", "avg_max", 16, marks=pytest.mark.slow),
-        ("convnext_tiny", "max", None),
+        pytest.param("convnext_tiny", "max", None, marks=pytest.mark.slow),
     ],
 )
 def test_plain_tensorflow_gives_its_logits_and_heat_maps(

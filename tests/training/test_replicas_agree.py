@@ -43,6 +43,7 @@ def test_a_small_network_with_synchronized_batchnorm_ends_alike(tmp_path: Path) 
     assert largest_difference(one, per_replica) > 1e-4  # else the setting would change nothing
 
 
+@pytest.mark.slow
 def test_the_clipped_gradient_is_the_global_batch_s_and_the_averages_are_alike(tmp_path: Path) -> None:
     one = run(tmp_path, "clipped_and_averaged", 1)
     two = run(tmp_path, "clipped_and_averaged", 2)
