@@ -14,6 +14,7 @@ from tfdfd.data.clip_cache import read_arrays
 from tfdfd.data.rows import FaceRows, FaceTable
 from tfdfd.data.sampling import FaceChoice, epoch_rows
 from tfdfd.data.spectrograms import LOG_MEL
+from tfdfd.data.tf_datasets import batches_of
 
 FACES, IS_FACE, LOG_MELS, IS_SOUND = "faces", "is_face", "log_mel", "is_sound"
 """What a network gets, by name; a test holds these to those of `models.audio_visual`."""
@@ -264,8 +265,6 @@ def sequence_dataset(
         }
         return (inputs, *rest)
 
-    if len(rows) % batch_size:
-        raise ValueError(f"{len(rows)} rows do not fill whole batches of {batch_size}")
     places = rows.first_places[:, None] + np.arange(num_places)
     columns = (
         rows.tracks,
@@ -276,16 +275,4 @@ def sequence_dataset(
         np.take_along_axis(table.is_face[rows.tracks], places, axis=1),
         *last,
     )
-    options = tf.data.Options()
-    options.deterministic = True
-    options.threading.private_threadpool_size = num_threads
-    # The rows are one worker's already: TensorFlow must not shard them again.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    with tf.device("/CPU:0"):
-        return (
-            tf.data.Dataset.from_tensor_slices(columns)
-            .map(read_row, num_parallel_calls=num_threads)
-            .batch(batch_size, drop_remainder=True)
-            .prefetch(2)
-            .with_options(options)
-        )
+    return batches_of(columns, read_row, batch_size, num_threads)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from tfdfd.data.alterations import used_columns
@@ -69,7 +72,7 @@ def training_dataset(
     )
     if rows.has_masks:
         faces = (*faces, tf.constant(list(rows.mask_paths), tf.string), rows.mask_weights)
-    return _batches(faces, read_face, batch_size, num_threads)
+    return batches_of(faces, read_face, batch_size, num_threads)
 
 
 def evaluation_dataset(
@@ -105,10 +108,21 @@ def evaluation_dataset(
     if rows.is_face.shape[1] != num_places:
         raise ValueError(f"num_places must be that of the rows, {rows.is_face.shape[1]}, got {num_places}")
     columns = (tf.constant(list(rows.strip_paths), tf.string), rows.is_face, rows.strip_rows)
-    return _batches(columns, read_strip, batch_size, num_threads)
+    return batches_of(columns, read_strip, batch_size, num_threads)
 
 
-def _batches(columns: tuple, read_row, batch_size: int, num_threads: int) -> tf.data.Dataset:
+def batches_of(columns: tuple, read_row: Callable[..., Any], batch_size: int, num_threads: int) -> tf.data.Dataset:
+    """Read rows in their order, in parallel, to whole batches.
+
+    Args:
+        columns: arrays or tensors of one length, a multiple of batch_size.
+        read_row: from a row of each column to the elements of a batch.
+        batch_size: rows a batch.
+        num_threads: threads that read and decode; tf.data.AUTOTUNE leaves it to TensorFlow.
+
+    Raises:
+        ValueError: if the rows do not fill whole batches.
+    """
     if len(columns[0]) % batch_size:
         raise ValueError(f"{len(columns[0])} rows do not fill whole batches of {batch_size}")
     options = tf.data.Options()
