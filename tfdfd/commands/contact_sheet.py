@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfdfd.clip import TfdfdError
+from tfdfd.commands.page_flags import check_page
 
 if TYPE_CHECKING:
     from tfdfd.data.store import FaceStore
@@ -41,13 +41,13 @@ def check_contact_sheet_flags(arguments: argparse.Namespace) -> None:
     Raises:
         TfdfdError: if the page is to have no clips or to replace a folder, or its size is given without it.
     """
-    path, clips = arguments.contact_sheet, arguments.contact_sheet_clips
-    if clips is not None and path is None:
-        raise TfdfdError("--contact-sheet-clips says what a contact sheet shows: add --contact-sheet")
-    if clips is not None and clips < 1:
-        raise TfdfdError(f"--contact-sheet-clips must be at least 1, got {clips}")
-    if path and Path(path).is_dir():
-        raise TfdfdError(f"--contact-sheet must be a file, {path} is a folder: use {Path(path) / FILE_NAME}")
+    check_page(
+        "--contact-sheet",
+        "a contact sheet",
+        arguments.contact_sheet,
+        arguments.contact_sheet_clips,
+        file_name=FILE_NAME,
+    )
 
 
 def make_contact_sheet(store: FaceStore, arguments: argparse.Namespace, console: Console) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfdfd.clip import TfdfdError
+from tfdfd.commands.page_flags import check_page
 
 if TYPE_CHECKING:
     from tfdfd.data.mask_store import MaskStore
@@ -35,13 +35,7 @@ def check_page_flags(arguments: argparse.Namespace) -> None:
     Raises:
         TfdfdError: if the page is to have no fakes or to replace a folder, or its size is given without it.
     """
-    path, clips = arguments.page, arguments.page_clips
-    if clips is not None and path is None:
-        raise TfdfdError("--page-clips says what a page shows: add --page")
-    if clips is not None and clips < 1:
-        raise TfdfdError(f"--page-clips must be at least 1, got {clips}")
-    if path and Path(path).is_dir():
-        raise TfdfdError(f"--page must be a file, {path} is a folder: use {Path(path) / FILE_NAME}")
+    check_page("--page", "a page", arguments.page, arguments.page_clips, file_name=FILE_NAME)
 
 
 def make_mask_page(masks: MaskStore, arguments: argparse.Namespace, console: Console) -> None:
