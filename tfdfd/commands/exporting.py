@@ -99,6 +99,7 @@ def export_best(
     """Export the best checkpoint of a run and return the folder of the new version; `say` is told of doubts."""
     from tfdfd.serving.export import ModelCard, export_saved_model
     from tfdfd.serving.hearing_export import export_hearing_model
+    from tfdfd.training.build import classifier_builder
 
     crop_size = int(fingerprint.preprocessing["crop_size"])
     sides = describe_split(split.table)
@@ -123,25 +124,10 @@ def export_best(
         return export_hearing_model(
             features, sequence, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output, say=say
         )
-    classifier = _best_classifier(result, config, crop_size)
+    best = dataclasses.replace(config, weights=str(result.best_weights), freeze_epochs=0, batchnorm="per_replica")
+    classifier = classifier_builder(best, crop_size)("float32")
     return export_saved_model(
         classifier, rule, fingerprint, card, split.table, crop_size=crop_size, folder=output, say=say
-    )
-
-
-def _best_classifier(result: TrainResult, config: TrainConfig, crop_size: int) -> keras.Model:
-    from tfdfd.models.face_classifier import build_face_classifier
-
-    return build_face_classifier(
-        backbone=config.backbone,
-        crop_size=crop_size,
-        input_size=config.input_size,
-        weights=str(result.best_weights),
-        pooling=config.pooling,
-        dropout=config.dropout,
-        hidden_size=config.hidden_size,
-        segmentation=config.segmentation,
-        seed=config.seed,
     )
 
 
