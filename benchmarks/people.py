@@ -82,6 +82,7 @@ def simulated(count: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def of_clips(folder: Path) -> None:
     """Print how well people of FaceForensics++ are found, by single faces and by tracks."""
+    from tfdfd.commands.console import import_tensorflow
     from tfdfd.commands.prepare import main as prepare
     from tfdfd.data.crop_landmarks import landmarks_in_crops
     from tfdfd.data.store import FaceStore
@@ -91,6 +92,7 @@ def of_clips(folder: Path) -> None:
     from tfdfd.faces.aligned_faces import align_face
     from tfdfd.faces.identity import make_embedder
 
+    import_tensorflow()
     embedder = make_embedder("dlib")
     with tempfile.TemporaryDirectory() as temporary:
         prepare(["--data", str(folder), "--store", temporary + "/store"])
