@@ -23,6 +23,9 @@ from tfdfd.data.manifest import COLUMNS, Manifest
 from tfdfd.data.mask_store import ClipMasks, MaskStore
 from tfdfd.data.splits import Split
 from tfdfd.data.store import FaceStore
+from tfdfd.data.tracks import scoring_rows
+from tfdfd.evaluation.regions import choose_clips, measure_regions
+from tfdfd.evaluation.scores import ScoredClips
 from tfdfd.models import BACKBONES
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.serving.saved_model import LoadedModel
@@ -129,6 +132,15 @@ def test_a_trained_network_finds_what_was_altered_and_its_export_says_so(store, 
     assert logits[0, 0] < logits[0, 1]
     found = np.repeat(np.repeat(maps[0] > 0.5, CROP_SIZE // maps.shape[2], 1), CROP_SIZE // maps.shape[2], 2)
     assert found[0].mean() < 0.1
+    clips = split_of().table[:4].reset_index(drop=True)  # those that were not trained on
+    rows = scoring_rows(store, clips)
+    scored = ScoredClips.of(clips, np.array([0, 0, 1, 1]), store, rows, np.zeros(rows.is_face.shape, np.float32))
+    compared = choose_clips(scored, MaskStore(store), 4)
+    regions = measure_regions(lambda *shown: model.explain(*shown)[1], scored, compared, num_replicates=100)
+    assert regions is not None
+    assert regions.parts[0].iou > 0.6
+    assert regions.false_area is not None
+    assert regions.false_area < 0.1
     assert (found[1] & ALTERED).sum() / (found[1] | ALTERED).sum() > 0.6
 
 

@@ -23,6 +23,7 @@ from tfdfd.reports.evaluation_shown import (
     Headline,
     HeadlineFigure,
     KeyFigure,
+    LeftOut,
     Mistakes,
     MistakeShown,
     ModelShown,
@@ -79,6 +80,7 @@ def sample_page(folder: Path, *, name: str = "xception", has_pictures: bool = Tr
         break_downs=_break_downs(name),
         scoring=_scoring(name),
         robustness=_robustness(names),
+        regions=LeftOut("The network was not trained to tell (run_train.py --segmentation)."),
         mistakes=Mistakes(
             clips=lambda: _mistakes(folder, name, has_pictures),
             num_shown=3,

@@ -21,7 +21,7 @@ from tfdfd.data.crop_landmarks import Watch
 from tfdfd.data.rows import StripRows
 from tfdfd.data.self_blend import draw_blends
 from tfdfd.data.store import FaceStore
-from tfdfd.data.strips import decode_strip, encode_strip
+from tfdfd.data.strips import encode_strip, read_strip
 from tfdfd.data.tracks import track_landmarks
 
 FOLDER = "validation_blends"
@@ -74,7 +74,7 @@ def with_blended_tracks(
             if not path.exists():
                 rng = np.random.default_rng([_SEED, row])
                 table = draw_blends(landmarks[row], is_face[row], rng, crop_size=store.crop_size)
-                crops = decode_strip(Path(rows.strip_paths[row]).read_bytes(), num_places=len(table))
+                crops = read_strip(rows.strip_paths[row], num_places=len(table))
                 altered = [alter(crop, numbers).numpy() for crop, numbers in zip(crops, table, strict=True)]
                 write_atomically(path, encode_strip(np.stack(altered)))
             bar.advance()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from tfdfd.clip import ClipError, TfdfdError
 from tfdfd.commands.console import WorkProgress
 from tfdfd.commands.inputs import num_cores
 from tfdfd.data.rows import StripRows
-from tfdfd.data.strips import decode_strip
+from tfdfd.data.strips import read_strip
 from tfdfd.evaluation.corruptions import CORRUPTIONS, LEVELS, Corruption, corrupt_track
 from tfdfd.evaluation.logits_record import UNCORRUPTED, LogitsRecord, Records
 from tfdfd.evaluation.robustness import CLEAN, ClipLogits, ScoreFaces, checked_logits
@@ -110,6 +109,6 @@ def _corrupted(
 
 def _read(path: str, *, num_places: int) -> np.ndarray:
     try:
-        return decode_strip(Path(path).read_bytes(), num_places=num_places)
+        return read_strip(path, num_places=num_places)
     except ClipError as error:
         raise TfdfdError(f"{path}: {error}; delete it, and the same command makes it again") from error

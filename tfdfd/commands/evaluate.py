@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise TfdfdError(
             f"--robustness disturbs single pictures, and {hearing[0]} looks at sequences and their sound: leave it out"
         )
+    if config.region_clips != EvalConfig.region_clips and not any(model.shows_masks for model in models):
+        raise TfdfdError("--region-clips is of models that were trained with masks (--segmentation), and none here is")
     print_manifest_notes(manifest, console)
     clips = choose_clips(
         with_known_people(manifest.table, evaluated_store(models[0], manifest, arguments), console),

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from tfdfd.commands.evaluated_clips import EvaluatedClips
+from tfdfd.commands.evaluated_regions import measured_regions
 from tfdfd.commands.inputs import provenance
 from tfdfd.commands.scoring import KEPT, ModelScores
 from tfdfd.evaluation.config import EvalConfig, RuleConfig
@@ -128,6 +129,7 @@ def _evaluate_one(
         )
         groups = dict(zip(one.scored.clips["clip_id"], one.scored.groups.tolist(), strict=True))
         robustness = with_intervals(points, groups, settings, num_replicates=config.replicates // 5)
+    regions, why_no_regions = measured_regions(one, config, console)
     return ModelResult(
         name=one.name,
         folder=str(one.model.folder),
@@ -140,6 +142,8 @@ def _evaluate_one(
         break_downs=parts,
         rules=rules,
         robustness=robustness,
+        regions=regions,
+        why_no_regions=why_no_regions,
     )
 
 

@@ -122,6 +122,15 @@ def print_result(result: EvaluationResult, console: Console) -> None:
         ]
         rows = [[name.replace("_", " "), *(figures.written(name) for _, figures in parts)] for name in METRICS]
         print_table(console, f"{model.name}: scores, with 95 % intervals over originals", ["figure", *counts], rows)
+        if model.regions is not None:
+            found = model.regions
+            rows = [[part.method, part.num_clips, part.num_faces, part.written()] for part in found.parts]
+            print_table(console, f"{model.name}: altered regions", ["fakes", "clips", "faces", "mean IoU"], rows)
+            if found.false_area is not None:
+                console.print(
+                    f"of {found.num_unaltered} faces that were not altered, {found.false_area:.2%} of the area is "
+                    "called altered"
+                )
         _print_without_evidence(model, console)
     if result.comparison is not None:
         names = ("log_loss", "log_loss_balanced", "auc", "brier_score")

@@ -13,7 +13,7 @@ from tfdfd.data.clip_cache import ClipCache
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.spectrograms import LOG_MEL, log_mel
 from tfdfd.data.store import FaceStore
-from tfdfd.data.strips import decode_strip
+from tfdfd.data.strips import read_strip
 
 FeaturesOfFaces = Callable[[np.ndarray], np.ndarray]
 """Crops uint8 RGB [n, size, size, 3] -> features float32 [n, d]."""
@@ -145,7 +145,7 @@ def kept_faces(
     }
     if (kept := cache.get(record["clip_id"], made_of)) is not None:
         return kept
-    crops = decode_strip(strip.read_bytes(), num_places=store.num_places)[is_face]
+    crops = read_strip(strip, num_places=store.num_places)[is_face]
     arrays = {"features": network(crops).astype(np.float16), "is_face": is_face}
     cache.put(record["clip_id"], made_of, arrays)
     return arrays

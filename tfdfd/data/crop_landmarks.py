@@ -12,7 +12,7 @@ from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import write_parquet
 from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.store import FaceStore
-from tfdfd.data.strips import decode_strip
+from tfdfd.data.strips import read_strip
 from tfdfd.faces.crop_views import crop_views
 
 LANDMARKS_FILE = "crop_landmarks.parquet"
@@ -109,7 +109,7 @@ def _of_ready_crops(store: FaceStore, strips: list[str], watch: Watch) -> np.nda
     for start in watch(range(0, len(missing), _AT_ONCE)) if missing else ():
         assert find
         some = missing[start : start + _AT_ONCE]
-        crops = [decode_strip((store.folder / strip).read_bytes(), num_places=1) for strip, _ in some]
+        crops = [read_strip(store.folder / strip, num_places=1) for strip, _ in some]
         known |= dict(zip(some, find(np.concatenate(crops)).reshape(-1, 10), strict=True))
     if missing and os.access(store.folder, os.W_OK):  # a store that may only be read is searched again next time
         names, sizes = zip(*known, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -95,6 +96,18 @@ def decode_strip(strip: bytes, *, num_places: int) -> np.ndarray:
             f"got {size} x {height} pixels"
         )
     return pixels.reshape(num_places, size, size, 3)
+
+
+def read_strip(path: str | Path, *, num_places: int) -> np.ndarray:
+    """Read the crops of a strip file, as `decode_strip` does.
+
+    Raises:
+        ClipError: if the file is missing or no such JPEG.
+    """
+    try:
+        return decode_strip(Path(path).read_bytes(), num_places=num_places)
+    except OSError as error:
+        raise ClipError(f"the strip {path} cannot be read: {error.strerror or error}") from error
 
 
 def check_strips(strip_paths: Sequence[str]) -> None:

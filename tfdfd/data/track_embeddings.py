@@ -16,7 +16,7 @@ from tfdfd.data.atomic import explain_write_errors, write_atomically, write_parq
 from tfdfd.data.crop_landmarks import Watch, landmarks_if_known
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.store import FaceStore
-from tfdfd.data.strips import decode_strip
+from tfdfd.data.strips import read_strip
 from tfdfd.data.tables import records, rows_where, values
 from tfdfd.faces.aligned_faces import align_face, landmarks_by_box
 from tfdfd.faces.identity import FaceEmbedder, mean_embedding
@@ -162,7 +162,7 @@ def _aligned_faces(
     if landmarks is None:
         raise ClipError(f"its strip {row['strip']} is not in the store: `tfdfd prepare` makes it again")
     is_face = np.asarray(row["is_face"], bool)
-    crops = decode_strip((store.folder / row["strip"]).read_bytes(), num_places=len(is_face))
+    crops = read_strip(store.folder / row["strip"], num_places=len(is_face))
     is_known = np.isfinite(landmarks).all(axis=(1, 2)) & is_face
     # Faces without landmarks count where the track has no others.
     places = chosen_places(is_known if is_known.any() else is_face)

@@ -78,6 +78,11 @@ class EvalConfig:
         "levels each",
     )
     robustness_clips: int = option(200, "clips that --robustness scores again, evenly chosen of each label")
+    region_clips: int = option(
+        100,
+        "clips, half of them fakes, in which regions told by a network that was trained with masks are compared with "
+        "the masks of the store",
+    )
     pictures: bool = option(True, "show faces in the report; --no-pictures leaves all of them out")
     mistakes: int = option(12, "clips that the report shows of those that were scored worst")
 
@@ -88,6 +93,6 @@ class EvalConfig:
             )
         if self.robustness_clips != EvalConfig.robustness_clips and not self.robustness:
             raise ValueError("--robustness-clips says how many clips --robustness scores again: add --robustness")
-        for name, least in (("replicates", 100), ("robustness_clips", 2), ("mistakes", 0)):
+        for name, least in (("replicates", 100), ("robustness_clips", 2), ("region_clips", 2), ("mistakes", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")

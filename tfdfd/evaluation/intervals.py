@@ -99,6 +99,25 @@ def bootstrap_figures(
     return found
 
 
+def mean_interval(
+    numbers: np.ndarray, groups: np.ndarray, *, num_replicates: int = NUM_REPLICATES, seed: int = 0
+) -> Interval | None:
+    """Return a 95 % interval of a mean, drawing groups as `bootstrap_intervals` does; None of one group.
+
+    Args:
+        numbers: float, shape (n,).
+        groups: int, shape (n,).
+        num_replicates: draws.
+        seed: of the draws.
+    """
+    of_group = np.unique(groups, return_inverse=True)[1]
+    sums, counts = np.bincount(of_group, numbers), np.bincount(of_group)
+    if len(sums) < 2:
+        return None
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(num_replicates, len(sums)))
+    return percentile_interval(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+
+
 def percentile_interval(figures: np.ndarray) -> Interval | None:
     """Return the interval that holds 95 % of the draws of a figure, those that are NaN left out; None without any."""
     figures = figures[~np.isnan(figures)]

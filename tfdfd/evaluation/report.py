@@ -22,6 +22,7 @@ from tfdfd.evaluation.report_details import (
     robustness_section,
     scoring_section,
 )
+from tfdfd.evaluation.report_regions import regions_section
 from tfdfd.evaluation.result import EvaluationResult, ModelResult
 from tfdfd.evaluation.wording import counted_figures, estimate, figure_words
 from tfdfd.reports.evaluation_page import write_evaluation_page
@@ -82,6 +83,7 @@ def write_evaluation_report(
         break_downs=break_down_sections(model),
         scoring=scoring_section(model),
         robustness=robustness_section(result),
+        regions=regions_section(result, has_pictures=has_pictures),
         mistakes=worst_mistakes(
             model, store, explain, limit=num_mistakes, has_pictures=has_pictures, shows_masks=shows_masks
         ),

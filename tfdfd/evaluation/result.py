@@ -17,6 +17,7 @@ from tfdfd.evaluation.break_downs import to_json as break_downs_to_json
 from tfdfd.evaluation.figures import Figures
 from tfdfd.evaluation.intervals import edges_of
 from tfdfd.evaluation.metrics import FigureSettings
+from tfdfd.evaluation.regions import Regions
 from tfdfd.evaluation.robustness import RobustnessPoint
 from tfdfd.evaluation.rule_choice import RuleChoice
 from tfdfd.evaluation.rules import RuleFigures
@@ -47,6 +48,10 @@ class ModelResult:
     rules: tuple[RuleFigures, ...]
     robustness: tuple[RobustnessPoint, ...]
     """Empty where it was not asked for."""
+    regions: Regions | None
+    """How well it tells where faces were altered; None where that cannot be measured."""
+    why_no_regions: str
+    """The reason; empty where it is measured."""
 
     @cached_property
     def scores(self) -> np.ndarray:
@@ -80,6 +85,7 @@ class ModelResult:
                 for entry in self.rules
             ],
             "robustness": [point.to_json() for point in self.robustness],
+            "regions": None if self.regions is None else self.regions.to_json(),
         }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tfdfd.clip import ClipError
 from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.store import FaceStore
-from tfdfd.data.strips import decode_strip
+from tfdfd.data.strips import read_strip
 from tfdfd.faces.alignment import ALIGNMENTS
 from tfdfd.faces.crop_views import crop_views, to_crop
 from tfdfd.reports.faces_in_crops import shrink
@@ -112,11 +112,7 @@ def read_crops(store: FaceStore, track: Mapping[str, Any]) -> np.ndarray:
     Raises:
         ClipError: if the strip is missing or damaged.
     """
-    path = store.folder / track["strip"]
-    try:
-        return decode_strip(path.read_bytes(), num_places=store.num_places)
-    except OSError as error:
-        raise ClipError(f"the strip {track['strip']} cannot be read: {error.strerror or error}") from error
+    return read_strip(store.folder / track["strip"], num_places=store.num_places)
 
 
 def show_clip(store: FaceStore, geometry: Geometry, clip: Mapping[str, Any]) -> ClipShown:

@@ -18,6 +18,7 @@ _SECTIONS = {
     "break_downs": "Where it does better and worse",
     "scoring": "From faces to a clip",
     "robustness": "When the picture gets worse",
+    "regions": "Where faces were altered",
     "mistakes": "Worst mistakes",
     "data": "Data and split",
     "model": "Model",

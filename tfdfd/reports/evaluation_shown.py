@@ -175,6 +175,28 @@ class Robustness:
 
 
 @dataclass(frozen=True)
+class RegionShown:
+    """A face whose altered region is known."""
+
+    title: str
+    caption: str
+    known: str
+    """`data:` address of the face with a line around what was altered."""
+    told: str
+    """The same under what the network calls altered."""
+
+
+@dataclass(frozen=True)
+class RegionsShown:
+    """How well altered regions are told."""
+
+    table: Table
+    faces: tuple[RegionShown, ...]
+    """Empty for `--no-pictures`."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class FaceShown:
     """One place of a track."""
 
@@ -276,6 +298,7 @@ class EvaluationPage:
     break_downs: tuple[BreakDown, ...] | LeftOut
     scoring: Scoring | LeftOut
     robustness: Robustness | LeftOut
+    regions: RegionsShown | LeftOut
     mistakes: Mistakes | LeftOut
     data: DataShown | LeftOut
     model: ModelShown

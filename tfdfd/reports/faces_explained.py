@@ -42,6 +42,12 @@ def strongest_heat(heats: Sequence[np.ndarray], *, are_masks: bool = False) -> f
     return max(float(np.quantile(np.concatenate([np.abs(heat).ravel() for heat in heats]), STRONG_HEAT)), 1e-6)
 
 
+def enlarged(heat: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return a heat map at the size of a picture, float32 (height, width), bilinear between its places."""
+    small = Image.fromarray(np.asarray(heat, np.float32))
+    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))
+
+
 def heat_overlay(crop: np.ndarray, heat: np.ndarray, scale: float) -> np.ndarray:
     """Lay a heat map over a crop.
 
@@ -60,9 +66,7 @@ def heat_overlay(crop: np.ndarray, heat: np.ndarray, scale: float) -> np.ndarray
         raise ValueError(f"scale must be above 0, got {scale}")
     if np.ndim(heat) != 2 or not np.isfinite(heat).all():
         raise ValueError(f"heat must be a map of finite numbers, got shape {np.shape(heat)}")
-    height, width = crop.shape[:2]
-    small = Image.fromarray(np.asarray(heat, np.float32))
-    strength = np.clip(np.asarray(small.resize((width, height), Image.Resampling.BILINEAR)) / scale, -1, 1)
+    strength = np.clip(enlarged(heat, *crop.shape[:2]) / scale, -1, 1)
     colour = np.where(strength[..., None] > 0, np.array(TOWARDS_FAKE, np.float32), np.array(TOWARDS_REAL, np.float32))
     alpha = _MOST_COVERED * np.abs(strength)[..., None]
     return np.rint(crop * (1 - alpha) + colour * alpha).astype(np.uint8)

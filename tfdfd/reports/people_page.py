@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from tfdfd.clip import FAKE, REAL, ClipError
 from tfdfd.data.store import FaceStore
-from tfdfd.data.strips import decode_strip
+from tfdfd.data.strips import read_strip
 from tfdfd.data.tables import records, rows_where, values
 from tfdfd.reports.charts import LEGEND_ROW, RIGHT, Chart, drawing, series_style
 from tfdfd.reports.faces_in_crops import shrink
@@ -133,8 +133,8 @@ def _show_person(
             problems.append(f"{title}: its faces are no longer in the store")
             continue
         try:
-            crops = decode_strip((store.folder / held["strip"]).read_bytes(), num_places=len(held["is_face"]))
-        except (ClipError, OSError) as error:
+            crops = read_strip(store.folder / held["strip"], num_places=len(held["is_face"]))
+        except ClipError as error:
             problems.append(f"{title}: {error}")
             continue
         places = np.flatnonzero(held["is_face"])
