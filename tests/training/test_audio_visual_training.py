@@ -157,6 +157,19 @@ def test_clips_without_sound_are_counted_and_masked(tmp_path: Path, edges: str) 
         assert batch["is_sound"][row].numpy().any() == (bool(path) and not deaf)
 
 
+def test_frozen_features_are_brought_to_the_spread_of_the_training_faces(tmp_path: Path, edges: str) -> None:
+    store, split = make_set(tmp_path, "face", painted_material())
+    console = Console(file=io.StringIO())
+    whole: Any = sequence_inputs(store, split, settings(weights=edges, sequence_share=1.0), one_cpu(), console)
+    (inputs, _, weights, _), norm = next(whole.training.iterator(0, 0)), whole.build("float32").get_layer("face_norm")
+    assert weights.numpy().all()
+    assert len(weights) == 12
+    faces = inputs["faces"].numpy()[inputs["is_face"].numpy()]
+    np.testing.assert_allclose(norm.mean, faces.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(norm.deviation, np.maximum(faces.std(axis=0), norm.deviation.numpy().min()), atol=1e-5)
+    assert (norm.deviation.numpy() > 0).all()
+
+
 def test_features_of_another_network_are_refused_with_both_values(tmp_path: Path, edges: str) -> None:
     from tfdfd.clip import TfdfdError
 
