@@ -27,6 +27,8 @@ _TOLERATED_GAP_SECONDS = 0.25
 """Encoders work in blocks, and end up to so much before the video: no one calls that short."""
 _MAX_DRIFT_SECONDS = 0.02
 """A sound whose stamped time is so far from where its samples have come to is put where the stamp says."""
+_LEAD_SECONDS = 1.0
+"""Decoding begins so long before the stretch: codecs take up to a tenth of it to be right."""
 _MAX_BYTES = 2**30
 """Most bytes of samples that are read of one clip: 4.6 hours."""
 
@@ -161,7 +163,7 @@ def _read(path: Path, end_seconds: float, found: _Found) -> bool:
             raise ClipError(f"{path}: its sound is in no codec that can be read here")
         run: _Run | None = None
         try:
-            for frame, seconds in _decoded(container, stream, found.problems):
+            for frame, seconds in _decoded(container, stream, found):
                 at = seconds if seconds is not None else run.end_seconds if run else found.start_seconds
                 if at > end_seconds:
                     break
@@ -177,15 +179,22 @@ def _read(path: Path, end_seconds: float, found: _Found) -> bool:
     return True
 
 
-def _decoded(container: Any, stream: Any, problems: list[str]) -> Iterator[tuple[Any, float | None]]:
-    """Yield each frame and when it is heard, None where the file does not say."""
+def _decoded(container: Any, stream: Any, found: _Found) -> Iterator[tuple[Any, float | None]]:
+    """Yield each frame from a little before the stretch on, and when it is heard, None where the file does not say.
+
+    Packets of the time before are passed over: a long clip is read window by window, and to decode all that lies before
+    each would take longer than all else. Nothing is sought, for where a file has no index that ends anywhere.
+    """
+    begin = found.start_seconds - _LEAD_SECONDS
     for packet in container.demux(stream):
+        if packet.pts is not None and float((packet.pts + (packet.duration or 0)) * packet.time_base) < begin:
+            continue
         try:
             frames = packet.decode()
         except FFmpegError as error:
             if isinstance(error, MemoryError):
                 raise
-            problems.append(error.strerror or str(error))
+            found.problems.append(error.strerror or str(error))
             continue
         for frame in frames:
             if frame.samples:
