@@ -112,6 +112,15 @@ def test_a_silent_sound_is_a_sound_and_no_stream_is_none(tmp_path: Path) -> None
     assert "mute.mp4: no audio stream" in mute.reason
 
 
+def test_a_stream_with_nothing_in_these_seconds_is_no_sound(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "late.mkv", [(0.9, tone(440, 0.5))], video_seconds=0.5)
+    sound = read_sound(path, start_seconds=0.0, end_seconds=0.5)
+    assert sound.status == NO_AUDIO
+    assert "nothing in these seconds" in sound.reason
+    assert len(sound.is_sound) == SAMPLE_RATE // 2
+    assert not sound.is_sound.any()
+
+
 def test_a_rate_that_changes_on_the_way_is_heard_and_said(tmp_path: Path) -> None:
     # MPEG audio may change its rate from one frame to the next; joined files do.
     parts = []

@@ -19,7 +19,7 @@ SAMPLE_RATE = 16_000
 NO_AUDIO, SHORT, VARIABLE, DAMAGED, FAILED, NO_FILE = "no_audio", "short", "variable", "damaged", "failed", "no_file"
 SOUND_STATUSES = (OK, SHORT, VARIABLE, DAMAGED, NO_AUDIO, FAILED, NO_FILE)
 """ok; short: less of it than of the video; variable: rate or channels change on the way; damaged: parts do not decode;
-no_audio: the file has no audio stream; failed: nothing of it can be read; no_file: the clip is not here. Of several the
+no_audio: the file has no audio stream, or nothing in it in these seconds; failed: nothing of it can be read; no_file: the clip is not here. Of several the
 later one counts. The first four have sound, and what is missing in them is marked as such."""
 HEARD = (OK, SHORT, VARIABLE, DAMAGED)
 
@@ -209,7 +209,9 @@ def _judged(path: Path, found: _Found) -> ClipSound:
     """Say what is wrong with what was heard."""
     num_samples, num_heard = len(found.is_sound), int(found.is_sound.sum())
     status, reasons = OK, list[str]()
-    if (num_samples - num_heard) / SAMPLE_RATE > _TOLERATED_GAP_SECONDS or not num_heard:
+    if not num_heard and not found.problems:
+        return ClipSound.none(num_samples, NO_AUDIO, f"{path}: its audio stream has nothing in these seconds")
+    if (num_samples - num_heard) / SAMPLE_RATE > _TOLERATED_GAP_SECONDS:
         status = SHORT
         reasons.append(f"sound in {num_heard / SAMPLE_RATE:.2f} of its {num_samples / SAMPLE_RATE:.2f} s")
     if len(formats := dict.fromkeys(found.formats)) > 1:
