@@ -19,8 +19,9 @@ SAMPLE_RATE = 16_000
 NO_AUDIO, SHORT, VARIABLE, DAMAGED, FAILED, NO_FILE = "no_audio", "short", "variable", "damaged", "failed", "no_file"
 SOUND_STATUSES = (OK, SHORT, VARIABLE, DAMAGED, NO_AUDIO, FAILED, NO_FILE)
 """ok; short: less of it than of the video; variable: rate or channels change on the way; damaged: parts do not decode;
-no_audio: the file has no audio stream, or nothing in it in these seconds; failed: nothing of it can be read; no_file: the clip is not here. Of several the
-later one counts. The first four have sound, and what is missing in them is marked as such."""
+no_audio: the file has no audio stream, or nothing in it in these seconds; failed: nothing of it can be read; no_file:
+the clip is not here. Of several the later one counts. The first four have sound, and what is missing in them is marked
+as such."""
 HEARD = (OK, SHORT, VARIABLE, DAMAGED)
 
 _TOLERATED_GAP_SECONDS = 0.25
