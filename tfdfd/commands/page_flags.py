@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.console import Console
+
 from tfdfd.clip import TfdfdError
 
 
@@ -26,3 +28,16 @@ def check_page(flag: str, what: str, path: str | None, clips: int | None, *, fil
         raise TfdfdError(f"{flag}-clips must be at least 1, got {clips}")
     if path and Path(path).is_dir():
         raise TfdfdError(f"{flag} must be a file, {path} is a folder: use {Path(path) / file_name}")
+
+
+def print_page(what: str, path: Path, size: int, console: Console) -> None:
+    """Print where a page is and how large.
+
+    Args:
+        what: the page, for a person.
+        path: its file.
+        size: in bytes.
+        console: gets the line.
+    """
+    shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(size / 1e3, 1):.0f} KB"
+    console.print(f"{what} {path}: {shown}, open it in a browser")
