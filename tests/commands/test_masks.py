@@ -133,7 +133,10 @@ def test_failed_ones_are_tried_again_when_asked_and_an_original_that_comes_is_us
     assert "2 ok, 1 no_original, 1 failed" in again
 
 
-def test_two_processes_make_the_same_masks_as_one_quietly_and_a_lost_record_is_not_done(folder, said, tmp_path, capfd):
+def test_two_processes_make_the_same_masks_as_one_quietly_and_a_lost_record_is_not_done(
+    folder, said, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # set for tests, and inherited
     for name in ("a", "a_forged"):
         shutil.copy(folder / f"{name}.mp4", tmp_path)
     store = forged_store(tmp_path, {"a": "", "a_forged": "a", "b_forged": "b", "l_forged": "a"})
