@@ -253,7 +253,7 @@ def _print_found(people: pd.DataFrame, clusters: Clusters, embeddings: TrackEmbe
 
     counts = people["person"].value_counts()
     often, once = int((counts > 1).sum()), int((counts == 1).sum())
-    clips = counted(int(people["clip_id"].nunique()), "clip")
+    clips = counted(len(np.unique(values(people, "clip_id"))), "clip")
     console.print(
         f"{_people(len(counts))} in {counted(len(people), 'track')} of {clips}: "
         f"seen more than once {often:,}, the most seen in {counted(int(counts.iloc[0]), 'track')}; seen once {once:,}",
