@@ -151,6 +151,8 @@ def test_clips_without_labels_have_people_and_no_sides(tmp_path, capsys):
         ),
         (["--val-folders", "f9"], "f9"),
         (["--page", "/"], "--page must be a file, / is a folder"),
+        (["--page", "/dev/null/page.html"], "cannot write to /dev/null"),
+        (["--keep-per-person", "1", "--keep-to", "/dev/null/kept.csv"], "cannot write to /dev/null"),
         (["--keep-per-person", "1", "--keep-to", "/"], "--keep-to must be a file, / is a folder"),
     ],
 )

@@ -16,6 +16,7 @@ from tfdfd.clip import FAKE, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.page_flags import check_page, print_page
+from tfdfd.data.atomic import require_writable_folder
 from tfdfd.data.manifest import NO_LABEL
 from tfdfd.data.options import check_choices, option
 from tfdfd.data.tables import FACES_CSV, MANIFEST_CSV, rows_where, some, values
@@ -118,8 +119,10 @@ def _check_flags(arguments: argparse.Namespace) -> None:
         raise TfdfdError(f"--keep-per-person must be at least 1, got {arguments.keep_per_person}")
     if arguments.keep_to is not None and arguments.keep_per_person is None:
         raise TfdfdError("--keep-to says where the small training set goes: add --keep-per-person N")
-    if arguments.keep_to is not None and Path(arguments.keep_to).is_dir():
-        raise TfdfdError(f"--keep-to must be a file, {arguments.keep_to} is a folder: name a CSV in it")
+    if arguments.keep_to is not None:
+        if Path(arguments.keep_to).is_dir():
+            raise TfdfdError(f"--keep-to must be a file, {arguments.keep_to} is a folder: name a CSV in it")
+        require_writable_folder(Path(arguments.keep_to).parent)
     check_page("--page", "a page", arguments.page, None, file_name=PAGE_FILE)
     check_options(**_split_options(arguments), drop_parted=arguments.drop_parted)
 
