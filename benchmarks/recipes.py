@@ -4,13 +4,14 @@
     python benchmarks/recipes.py --faces data/faces/dfdc --work WORK --show
 
 Each run trains Xception on the same 2,000 faces (1,000 originals and a fake of each) of parts 0 to 32: eight epochs of
-as many steps as show each face once. Parts 33 and 34 choose its best epoch; parts 35 to 39, which nothing has seen,
-judge it. `plain` and `winning` are run with three seeds, plain with each ingredient alone with one. A run is
-`run_train.py` and `run_eval.py` as a person would call them. Kill it at any moment: the same command goes on. Finished
-runs stand in --results with the scores of the judging clips, in the order of their names.
+as many steps as show each face once, none stopped early. Parts 33 and 34 choose its best epoch; parts 35 to 39, which
+no training has seen, judge it. `plain` and `winning` are run with three seeds, plain with each ingredient alone with
+one. A run is `run_train.py` and `run_eval.py` as a person would call them. Kill it at any moment: the same command goes
+on. Finished runs stand in --results with the scores of the judging clips, in the order of their names.
 
-The table has log loss and AUC of the judged clips, means over seeds, and the difference from plain with its 95 %
-interval: originals are drawn with their fakes, and the seeds of either side are drawn too.
+The table has log loss and AUC of the judged clips, means over seeds, and the differences from plain with their 95 %
+intervals: originals are drawn with their fakes, and the seeds of either side too where there are several. An interval
+of a row with one seed therefore holds nothing of how runs differ by themselves.
 """
 
 from __future__ import annotations
@@ -28,9 +29,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from tfdfd.evaluation.intervals import bootstrap_figures
+from tfdfd.evaluation.metrics import METRICS, FigureSettings
+from tfdfd.evaluation.ranked_scores import RankedScores
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "recipes.json"
-PAIRS, EPOCHS, INPUT_SIZE, BATCH, DRAWS = 1000, 8, 112, 32, 2000
+PAIRS, EPOCHS, INPUT_SIZE, BATCH, DRAWS, AREA_DRAWS = 1000, 8, 112, 32, 2000, 500
 MARGIN = "-0.12"
 """The crops were cut at 0.88 of MTCNN's box side."""
 CHOOSING = ("dfdc_train_part_33", "dfdc_train_part_34")
@@ -93,6 +98,7 @@ def train_and_judge(name: str, flags: tuple[str, ...], arguments: argparse.Names
         *("--store", str(work / "stores" / "training"), "--val-folders", ",".join(CHOOSING)),
         *("--input-size", str(INPUT_SIZE), "--weights", str(arguments.weights), "--epochs", str(EPOCHS)),
         *("--batch-size", str(BATCH), "--steps-per-epoch", str(-(-2 * PAIRS // BATCH))),
+        *("--patience", str(EPOCHS)),  # early stopping would spare some their last epochs
         *("--run-folder", str(work / "runs" / key), "--output", str(work / "models" / key), *flags),
     ]
     evaluate = [
@@ -133,21 +139,30 @@ def show(results: dict[str, dict], faces: Path) -> None:
         table["original"].where(is_fake & (table["original"] != ""), table["clip_id"]), return_inverse=True
     )[1]
     losses: dict[str, list[np.ndarray]] = {}
+    scores: dict[str, list[np.ndarray]] = {}
     areas: dict[str, list[float]] = {}
     for run, result in results.items():
-        scores = np.array(result["scores"]).clip(1e-7, 1 - 1e-7)
-        losses.setdefault(run.split("/")[0], []).append(-np.log(np.where(is_fake, scores, 1 - scores)))
-        areas.setdefault(run.split("/")[0], []).append(float(roc_auc_score(is_fake, scores)))
+        of_run = np.array(result["scores"]).clip(1e-7, 1 - 1e-7)
+        name = run.split("/")[0]
+        scores.setdefault(name, []).append(of_run)
+        losses.setdefault(name, []).append(-np.log(np.where(is_fake, of_run, 1 - of_run)))
+        areas.setdefault(name, []).append(float(roc_auc_score(is_fake, of_run)))
     print(f"{len(table)} judging clips, {is_fake.sum()} fake; {2 * PAIRS} faces, {EPOCHS} epochs, {INPUT_SIZE} px")
-    print(f"{'':28}{'seeds':>6}{'log loss':>10}{'AUC':>8}{'log loss less plain':>32}{'of plain':>10}")
+    header = f"{'log loss less plain':>28}{'of plain':>10}{'AUC less plain':>28}"
+    print(f"{'':28}{'seeds':>6}{'log loss':>10}{'AUC':>8}{header}")
     for name, of_seeds in losses.items():
-        low, high = interval(of_seeds, losses["plain"], groups) if name != "plain" else (0.0, 0.0)
-        mean, plain = np.mean(of_seeds), np.mean(losses["plain"])
-        difference = f"{mean - plain:+.4f} [{low:+.4f}, {high:+.4f}]" if name != "plain" else ""
-        print(f"{name:28}{len(of_seeds):6}{mean:10.4f}{np.mean(areas[name]):8.4f}{difference:>32}{mean / plain:10.3f}")
+        line = f"{name:28}{len(of_seeds):6}{np.mean(of_seeds):10.4f}{np.mean(areas[name]):8.4f}"
+        if name != "plain":
+            mean, plain = np.mean(of_seeds), np.mean(losses["plain"])
+            low, high = loss_interval(of_seeds, losses["plain"], groups)
+            line += f"{f'{mean - plain:+.4f} [{low:+.4f}, {high:+.4f}]':>28}{mean / plain:10.3f}"
+            low, high = area_interval(scores[name], scores["plain"], is_fake, groups)
+            more = np.mean(areas[name]) - np.mean(areas["plain"])
+            line += f"{f'{more:+.4f} [{low:+.4f}, {high:+.4f}]':>28}"
+        print(line)
 
 
-def interval(ours: list[np.ndarray], plain: list[np.ndarray], groups: np.ndarray) -> tuple[float, float]:
+def loss_interval(ours: list[np.ndarray], plain: list[np.ndarray], groups: np.ndarray) -> tuple[float, float]:
     """Return the 95 % interval of the difference in mean loss, drawing seeds of either side, and originals."""
     rng = np.random.default_rng(0)
     sizes = np.bincount(groups)
@@ -158,6 +173,20 @@ def interval(ours: list[np.ndarray], plain: list[np.ndarray], groups: np.ndarray
         of_sides = [side[rng.integers(0, len(side), len(side))].mean(axis=0)[drawn].sum() for side in sums]
         differences.append((of_sides[0] - of_sides[1]) / sizes[drawn].sum())
     low, high = np.quantile(differences, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def area_interval(
+    ours: list[np.ndarray], plain: list[np.ndarray], is_fake: np.ndarray, groups: np.ndarray
+) -> tuple[float, float]:
+    """Return the same of the difference in AUC, from scores."""
+    ranked = [RankedScores(is_fake.astype(int), scores, groups, FigureSettings()) for scores in (*ours, *plain)]
+    areas = bootstrap_figures(ranked, num_replicates=AREA_DRAWS, seed=0)[:, :, list(METRICS).index("auc")]
+    rng = np.random.default_rng(0)
+    ours_drawn = rng.integers(0, len(ours), (AREA_DRAWS, len(ours)))
+    plain_drawn = len(ours) + rng.integers(0, len(plain), (AREA_DRAWS, len(plain)))
+    of_sides = [np.take_along_axis(areas, drawn, axis=1).mean(axis=1) for drawn in (ours_drawn, plain_drawn)]
+    low, high = np.quantile(of_sides[0] - of_sides[1], [0.025, 0.975])
     return float(low), float(high)
 
 

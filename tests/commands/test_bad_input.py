@@ -145,6 +145,19 @@ def test_a_store_folder_with_brackets_in_its_name(tmp_path):
     assert run_command(prepare, ["--data", data, "--store", str(tmp_path / "s[/x]")]) == 0
 
 
+def test_pairs_without_originals_stop_the_run_before_any_clip_is_looked_at(tmp_path):
+    rows = [f"{name}.mp4,{name},{'FAKE' if name > 'b' else 'REAL'},,{name in 'ac'}" for name in "abcd"]
+    for name in "abcd":
+        (tmp_path / f"{name}.mp4").write_bytes(b"no video")
+    (tmp_path / "clips.csv").write_text("path," + CSV + "\n".join(rows) + "\n")
+    command = ["run_train.py", "--data", "clips.csv", "--val-folders", "True", "--weights", "none"]
+    done = run(*command, "--recipe", "winning", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "balance paired (which recipe winning sets) needs originals with their fakes" in done.stdout
+    assert "of the 1 fake and 1 real clips" in done.stdout
+    assert not (tmp_path / "stores").exists()
+
+
 def test_weights_that_are_no_weights_stop_the_run_before_any_work(tmp_path):
     (tmp_path / "weights.txt").write_text("no weights")
     clips = dfdc(tmp_path / "clips", json.dumps({"a.mp4": {"label": "REAL"}}))

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 
@@ -25,6 +26,27 @@ def parse(*argv):
     parser = argparse.ArgumentParser()
     add_config_flags(parser, Oven, title="oven")
     return config_from_flags(Oven, parser.parse_args(argv))
+
+
+@dataclass(frozen=True)
+class Heat:
+    FLAGS_TITLE: ClassVar[str] = "heat"
+    watts: int = field(default=800, metadata={"help": "how much"})
+    fan: int | None = field(default=None, metadata={"help": "turns a minute; not set: off"})
+
+
+@dataclass(frozen=True)
+class FanOven(Heat):
+    trays: int = field(default=2, metadata={"help": "how many"})
+
+
+def test_flags_of_a_base_class_stand_behind_the_others_under_their_own_heading():
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser, FanOven, title="oven")
+    shown = parser.format_help().partition("options:")[2]
+    assert shown.index("oven:") < shown.index("--trays") < shown.index("heat:") < shown.index("--watts")
+    assert shown.rstrip().endswith("not set: off")
+    assert config_from_flags(FanOven, parser.parse_args(["--watts", "5", "--trays", "1"])) == FanOven(5, None, 1)
 
 
 def test_without_flags_it_is_the_default():

@@ -11,6 +11,7 @@ import pytest
 from tests.sound_files import tone, write_clip
 from tests.video_files import write_video
 from tfdfd.clip import OK
+from tfdfd.data import audio
 from tfdfd.data.audio import (
     DAMAGED,
     FAILED,
@@ -48,6 +49,25 @@ def test_a_video_that_begins_later_has_the_sound_of_its_own_seconds(tmp_path: Pa
     path = write_clip(tmp_path / "clip.mkv", [(0.0, click_at(0.7))], video_start_seconds=0.5, video_seconds=0.5)
     sound = read_sound(path, start_seconds=0.5, end_seconds=1.0)
     assert abs(np.flatnonzero(np.abs(sound.waveform) > 0.45)[0] / SAMPLE_RATE - 0.2) < 2e-3
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mkv", "pcm_s16le"), ("clip.mp4", "aac")])
+def test_a_late_stretch_is_that_of_the_whole_and_what_lies_long_before_it_is_not_decoded(
+    tmp_path: Path, name: str, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rising = np.sin(2 * np.pi * 10 * np.arange(48_000 * 6) ** 2 / 48_000**2).astype(np.float32) / 2
+    path = write_clip(tmp_path / name, [(0.0, rising)], codec=codec, video_seconds=6.0, frames_per_second=5)
+    whole = read_sound(path, start_seconds=0.0, end_seconds=6.0)
+    lasted = []
+    add = audio._Run.add
+    monkeypatch.setattr(audio._Run, "add", lambda run, frame: (lasted.append(frame.samples / 48_000), add(run, frame)))
+    part = read_sound(path, start_seconds=4.0, end_seconds=5.0)
+    assert part.status == OK
+    assert part.is_sound.all()
+    # Stamps are rounded to a millisecond, in which this sound turns by a tenth at most.
+    expected = whole.waveform[4 * SAMPLE_RATE :][:SAMPLE_RATE]
+    assert np.corrcoef(part.waveform, expected)[0, 1] > 0.9
+    assert 2.0 < sum(lasted) < 2.2
 
 
 def test_aac_in_an_mp4_is_where_it_was_put(tmp_path: Path) -> None:
@@ -90,6 +110,15 @@ def test_a_silent_sound_is_a_sound_and_no_stream_is_none(tmp_path: Path) -> None
     mute = read_sound(write_video(tmp_path / "mute.mp4", num_frames=4), start_seconds=0.0, end_seconds=0.5)
     assert (mute.status, mute.is_sound.any(), len(mute.waveform)) == (NO_AUDIO, False, SAMPLE_RATE // 2)
     assert "mute.mp4: no audio stream" in mute.reason
+
+
+def test_a_stream_with_nothing_in_these_seconds_is_no_sound(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "late.mkv", [(0.9, tone(440, 0.5))], video_seconds=0.5)
+    sound = read_sound(path, start_seconds=0.0, end_seconds=0.5)
+    assert sound.status == NO_AUDIO
+    assert "nothing in these seconds" in sound.reason
+    assert len(sound.is_sound) == SAMPLE_RATE // 2
+    assert not sound.is_sound.any()
 
 
 def test_a_rate_that_changes_on_the_way_is_heard_and_said(tmp_path: Path) -> None:

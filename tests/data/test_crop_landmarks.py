@@ -33,3 +33,9 @@ def test_a_detector_without_landmarks_is_named(tmp_path):
     write_clips(store, [ok_clip("a", bare)])
     with pytest.raises(TfdfdError, match="found no landmarks"):
         landmarks_in_crops(store, store.tracks(), watch=nothing_to_watch)
+
+
+def test_without_a_track_there_are_none(tmp_path):
+    store = new_store(tmp_path / "store")
+    found = landmarks_in_crops(store, store.tracks(), watch=nothing_to_watch)
+    assert found.shape == (0, store.num_places, 5, 2)

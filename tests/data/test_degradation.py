@@ -97,6 +97,7 @@ def test_a_face_without_landmarks_gets_no_hole():
         ({"jpeg": 0.5, "jpeg_quality": 0}, r"jpeg_quality must be in \[1, 95\], got 0"),
         ({"jpeg_quality": 50}, "jpeg_quality changes nothing while jpeg is 0: set jpeg too"),
         ({"blur": 0.1, "blur_sigma": -1.0}, "blur_sigma must be in"),
+        ({"blur": 0.1, "blur_sigma": 0.06}, "blur_sigma must be in"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,23 @@ def test_the_sound_is_that_of_the_stretch() -> None:
     assert sound_frames_of(SECONDS, 0, PLACES) == (0, None)
     assert sound_frames_of(SECONDS, 0, 3) == (0, 30)
     assert sound_frames_of(SECONDS, 2, 3) == (20, 50)
-    assert sound_frames_of(SECONDS, 5, 3) == (50, None)
+    assert sound_frames_of(SECONDS, 5, 3) == (50, 80)
     short = np.where(np.arange(PLACES) < 4, SECONDS, -1)
-    assert sound_frames_of(short, 1, 5) == (10, None)
+    assert sound_frames_of(short, 1, 5) == (10, 40)
     assert sound_frames_of(short, 5, 3) == (0, None)  # an empty end: only a stretch without a face would be there
+
+
+def test_places_in_the_middle_of_a_long_clip_do_not_bring_the_sound_of_its_ends(tmp_path: Path) -> None:
+    middle = SECONDS + 20
+    assert sound_frames_of(middle, 0, PLACES) == (0, None)
+    assert sound_frames_of(middle, 0, 3) == (2000, 2030)
+    assert sound_frames_of(middle, 5, 3) == (2050, 2080)
+    long = dataclasses.replace(table(tmp_path), place_seconds=np.tile(middle, (6, 1)), num_frames=4000)
+    assert most_sound_frames(long, 3) == 30
+    assert most_sound_frames(long, PLACES) == 4000
+    # Beside a long clip a short one does not make all sounds as long as the longest.
+    long.place_seconds[0, 3:] = -1
+    assert most_sound_frames(long, 3) == 30
 
 
 def test_what_is_read_is_what_was_drawn(tmp_path: Path) -> None:

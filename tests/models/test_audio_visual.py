@@ -49,9 +49,14 @@ def padded(inputs: Inputs, names: tuple[str, ...], *, before: int = 0, behind: i
     return {name: pad(values) if name in names else values for name, values in inputs.items()}
 
 
-@pytest.fixture(scope="module", params=OVER_TIME)
+MOMENTS = np.linspace(-1, 2, D, dtype=np.float32), np.linspace(0.2, 3, D, dtype=np.float32)
+
+
+@pytest.fixture(scope="module", params=[(kind, are_frozen) for kind in OVER_TIME for are_frozen in (False, True)])
 def network(request: pytest.FixtureRequest) -> keras.Model:
-    network = build_sequence_network(D, 64, over_time=request.param)
+    kind, are_frozen = request.param
+    moments = MOMENTS if are_frozen else None
+    network = build_sequence_network(D, 64, over_time=kind, are_frozen=are_frozen, moments=moments)
     for layer in ("seen", "heard"):
         network.get_layer(layer).absent.assign(np.linspace(-1, 1, 128))
     return network
@@ -108,11 +113,36 @@ def test_frames_in_another_order_are_another_clip(network: keras.Model) -> None:
 def test_its_weights_come_back_from_a_file(network: keras.Model, tmp_path: Path) -> None:
     network.save_weights(tmp_path / "best.weights.h5")
     kind = "lstm" if type(network.get_layer("over_time")).__name__ == "LSTMOverTime" else "transformer"
-    again = build_sequence_network(D, 64, over_time=kind, seed=9)
+    are_frozen = type(network.get_layer("face_norm")).__name__ == "Standardized"
+    again = build_sequence_network(D, 64, over_time=kind, are_frozen=are_frozen, seed=9)
     inputs = sequences()
     assert np.abs(again(inputs) - network(inputs)).max() > 1e-3
     again.load_weights(tmp_path / "best.weights.h5")
     np.testing.assert_array_equal(again(inputs), network(inputs))
+
+
+def test_frozen_features_count_by_how_far_they_are_from_the_usual_and_how_strong_they_are() -> None:
+    mean, deviation = MOMENTS
+    inputs = sequences()
+    plain = build_sequence_network(D, 64, are_frozen=True)
+    expected = plain(inputs).numpy()
+    moved = {**inputs, FACES: inputs[FACES] * deviation + mean}
+    assert np.abs(plain(moved) - expected).max() > 1e-3
+    scaled = build_sequence_network(D, 64, are_frozen=True, moments=MOMENTS)
+    np.testing.assert_allclose(scaled(moved), expected, atol=1e-5)
+    # What a LayerNormalization takes away: a face whose features are all twice as strong.
+    stronger = {**inputs, FACES: 2 * inputs[FACES]}
+    assert np.abs(plain(stronger) - expected)[0, 0] > 1e-3
+
+
+def test_training_leaves_the_moments_alone() -> None:
+    network = build_sequence_network(D, 64, are_frozen=True, moments=MOMENTS)
+    norm = network.get_layer("face_norm")
+    assert not norm.trainable_weights
+    assert len(norm.weights) == 2
+    network(sequences(), training=True)
+    for weight, expected in zip(norm.weights, MOMENTS, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_an_unknown_way_over_time_is_named() -> None:

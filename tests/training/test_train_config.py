@@ -26,6 +26,7 @@ from tfdfd.training.sources import FaceTableSource, StripSource
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1"),
         ({"patience": -1}, "patience must be at least 0"),
+        ({"seed": 2**32}, "seed must be in"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
         ({"pooling": "sum"}, "pooling must be one of"),
         ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
@@ -70,6 +71,19 @@ def test_pairs_need_an_even_number_of_faces_a_replica() -> None:
     assert TrainConfig(batch_size=12, balance="paired").per_replica_batch(2) == 6
     with pytest.raises(ValueError, match="batch_size 6 gives each of 2 replicas 3: write batch_size 8"):
         TrainConfig(batch_size=6, balance="paired").per_replica_batch(2)
+
+
+@pytest.mark.parametrize("change", [{"mixup": 0.5}, {"cutmix": 0.5}])
+def test_one_face_a_replica_cannot_be_mixed(change):
+    assert TrainConfig(batch_size=4, **change).per_replica_batch(2) == 2
+    with pytest.raises(ValueError, match="write batch_size 4"):
+        TrainConfig(batch_size=2, **change).per_replica_batch(2)
+
+
+def test_early_stopping_waits_for_the_end_of_a_cosine_unless_told_otherwise():
+    assert TrainConfig(epochs=20).applied_patience == 4
+    assert TrainConfig(epochs=20, schedule="cosine").applied_patience == 20
+    assert TrainConfig(epochs=20, schedule="cosine", patience=3).applied_patience == 3
 
 
 def test_one_label_alone_is_refused() -> None:

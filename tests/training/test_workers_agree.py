@@ -145,11 +145,14 @@ def test_workers_agree_on_what_a_clock_or_a_disk_says_and_see_equal_parts_of_eac
         assert said["same"] == ""
         assert "worker 1 has other settings than worker 0:\n  seed: 0 and 1" in said["other"]
         assert said["shared"] == ""
+        assert said["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)  # two pipelines here, two there
         assert "does not appear on worker 1. All go on from the state in it" in said["unshared"]
         assert said["save after"] == [16, 32]
         assert said["save never"] == []
         assert said["dali"] == said["tf.data"]
         assert said["dali sums"] == said["tf.data sums"]
+    assert first["chief's error"] == "no clip here"
+    assert second["chief's error"] == "worker 0 stopped: no clip here"
     # The replicas of worker 0, then those of worker 1, hold the rows of each global batch in order.
     steps = [one + two for one, two in zip(first["dali"], second["dali"], strict=True)]
     assert [row for step in steps for part in step for row in part] == first["rows"]

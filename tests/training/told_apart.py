@@ -6,6 +6,7 @@ same score.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,16 +14,20 @@ import keras
 import numpy as np
 import pandas as pd
 import scipy.signal
-from PIL import Image
+import tensorflow as tf
 
 from tests.sound_files import write_clip
 from tests.stores import ok_clip, track_of
 from tfdfd.clip import LABEL_NAMES, OK, ClipFaces, ClipFrames, VideoInfo
 from tfdfd.data.audio import SAMPLE_RATE, read_sound
+from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.splits import TRAIN, VAL, Split
 from tfdfd.data.store import FaceStore
+from tfdfd.data.video import probe
 from tfdfd.extraction import extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.faces.crops import crop_faces
+from tfdfd.faces.mtcnn import MTCNN
 from tfdfd.faces.mtcnn_weights import mtcnn_settings
 from tfdfd.models.backbone import Backbone
 from tfdfd.models.xception import scale_to_unit
@@ -31,8 +36,10 @@ SIZE, PLACES, SECONDS = 32, 6, 1.2
 NUM_PAIRS, NUM_VAL_PAIRS = 10, 4
 KINDS = ("sound", "order", "face")
 
+_START_SECONDS = 1.0
+
 Faces = Sequence[np.ndarray]
-"""uint8 RGB [SIZE, SIZE, 3] each."""
+"""uint8 RGB [PLACES, SIZE, SIZE, 3] each."""
 Sounds = Sequence[np.ndarray]
 """float32 (SECONDS * SAMPLE_RATE,) each."""
 
@@ -53,7 +60,7 @@ def painted_material() -> tuple[Faces, Sounds]:
     """Return blots as faces, and noises in the rhythm of speech as voices."""
     rng = np.random.default_rng(3)
     faces = [
-        np.kron(rng.integers(60, 190, (8, 8, 3)), np.ones((SIZE // 8, SIZE // 8, 1))).astype(np.uint8)
+        np.kron(rng.integers(60, 190, (1, 8, 8, 3)), np.ones((PLACES, SIZE // 8, SIZE // 8, 1))).astype(np.uint8)
         for _ in range(NUM_PAIRS)
     ]
     count = round(SECONDS * SAMPLE_RATE)
@@ -61,17 +68,31 @@ def painted_material() -> tuple[Faces, Sounds]:
     return faces, [(0.05 * rng.normal(size=count) * rhythm).astype(np.float32) for _ in range(NUM_PAIRS)]
 
 
+@functools.cache
 def real_material(test_data: Path) -> tuple[Faces, Sounds]:
-    """Return faces of real DFDC clips, and a stretch of the sound of each of some."""
-    listed = pd.read_csv(test_data / "faces/dfdc/faces.csv")
-    paths = listed[listed["label"] == "REAL"]["path"].iloc[::37][:NUM_PAIRS]
-    faces = [np.asarray(Image.open(test_data / "faces/dfdc" / path).resize((SIZE, SIZE))) for path in paths]
-    clips, sounds = sorted((test_data / "clips/dfdc").glob("*/*.mp4")), []
-    for number in range(NUM_PAIRS):
-        start = 1.0 + 3.0 * (number // len(clips))
-        sound = read_sound(clips[number % len(clips)], start_seconds=start, end_seconds=start + SECONDS).waveform
+    """Return a second of real clips: the main face as it moves, and the sound.
+
+    FaceForensics++ has no sound, so those clips get that of another second of a DFDC clip.
+    """
+    dfdc, ffpp = (
+        sorted((test_data / "clips" / folder).glob("**/*.mp4")) for folder in ("dfdc", "ffpp/original_sequences")
+    )
+    dfdc = [path for path in dfdc if path.stem != "aagfhgtpmv"]  # the fake of another one here: the same scene
+    detector, faces, sounds = MTCNN(min_face_share=0.08), [], []
+    for path in dfdc + ffpp:
+        info = probe(path)
+        seconds = _START_SECONDS + (np.arange(PLACES) + 0.5) * SECONDS / PLACES
+        frames = read_frames(path, info, np.round(seconds * info.frames_per_second).astype(int))
+        # One box for all: the crops show how the head moves.
+        boxes = np.repeat(detector(frames[:1])[0].boxes_xyxy[:1], PLACES, axis=0)
+        crops = crop_faces(tf.constant(frames), tf.constant(boxes), tf.range(PLACES), SIZE, 0.3)
+        faces.append(np.asarray(crops))
+    for number in range(len(faces)):
+        start = _START_SECONDS + 3.0 * (number // len(dfdc))
+        sound = read_sound(dfdc[number % len(dfdc)], start_seconds=start, end_seconds=start + SECONDS).waveform
         sounds.append((0.1 * sound / max(float(np.abs(sound).max()), 1e-3)).astype(np.float32))
-    return faces, sounds
+    mixed = [*range(0, len(faces), 2), *range(1, len(faces), 2)]  # both kinds of clips on both sides
+    return [faces[number] for number in mixed], [sounds[number] for number in mixed]
 
 
 def _muffled(sound: np.ndarray) -> np.ndarray:
@@ -109,10 +130,11 @@ def make_set(folder: Path, kind: str, material: tuple[Faces, Sounds]) -> tuple[F
     fingerprint = extraction_fingerprint(crops, detector, {"source": str(folder)})
     store = FaceStore.create_or_open(folder / "store", fingerprint, num_places=PLACES)[0]
     rows: list[dict[str, object]] = []
+    # Light that is turned up, which a clip shown backwards turns down.
     brightness = np.linspace(0.6, 1.3, PLACES)[:, None, None, None]
     with store.writing():
         for number, (face, sound) in enumerate(zip(*material, strict=True)):
-            crops = np.clip(face[None] * brightness, 0, 255).astype(np.uint8)
+            crops = np.clip(face * brightness, 0, 255).astype(np.uint8)
             for label, (seen, heard) in enumerate([(crops, sound), ALTER[kind](crops, sound)]):
                 clip_id = f"{'fake' if label else 'real'}{number}"
                 path = write_clip(
@@ -126,7 +148,7 @@ def make_set(folder: Path, kind: str, material: tuple[Faces, Sounds]) -> tuple[F
     named = manifest["label"].map(LABEL_NAMES)
     manifest[["clip_id", "path", "folder", "original"]].assign(label=named).to_csv(folder / "manifest.csv", index=False)
     store.write_manifest(manifest)
-    is_val = manifest["folder"].astype(int).to_numpy() >= NUM_PAIRS - NUM_VAL_PAIRS
+    is_val = manifest["folder"].astype(int).to_numpy() >= len(material[0]) - NUM_VAL_PAIRS
     return store, Split(manifest.assign(split=np.where(is_val, VAL, TRAIN)), rule="pairs", notes=())
 
 

@@ -18,14 +18,15 @@ from pipelines.dataset import DALI_DATASETS
 from tests.strip_files import write_strips
 from tests.training.worker_runs import two_cpus_a_worker
 from tfdfd.clip import TfdfdError
+from tfdfd.commands.cluster_training import chiefs_errors
 from tfdfd.commands.console import run_command
 from tfdfd.data.sampling import epoch_rows
 from tfdfd.data.tf_datasets import TF_DATASETS
 from tfdfd.training import team as teams
 from tfdfd.training.cluster import cluster_from_environment
-from tfdfd.training.replicas import replicated
+from tfdfd.training.replicas import input_threads, replicated
 from tfdfd.training.strategy import make_cluster_strategy
-from tfdfd.training.team import SaveClock, explain_lost_workers, team_of
+from tfdfd.training.team import SaveClock, Team, explain_lost_workers, team_of
 
 BATCH = 8
 
@@ -37,6 +38,13 @@ def error_of(call: Any, *arguments: Any) -> str:
     except TfdfdError as error:
         return str(error)
     return ""
+
+
+def fail_on_worker_0(team: Team) -> None:
+    """Do what only worker 0 does, which goes wrong."""
+    with chiefs_errors(team):
+        if team.is_chief:
+            raise TfdfdError("no clip here")
 
 
 def main(arguments: Sequence[str] | None) -> int:
@@ -58,6 +66,8 @@ def main(arguments: Sequence[str] | None) -> int:
     said["same"] = error_of(team.require_same, "settings", {"batch_size": 8, "seed": 1})
     said["other"] = error_of(team.require_same, "settings", {"batch_size": 8, "seed": team.index})
     said["shared"] = error_of(team.require_shared, folder)
+    said["chief's error"] = error_of(fail_on_worker_0, team)
+    said["threads"] = input_threads(strategy, strategy.num_replicas_in_sync)
     teams.TOKEN_SECONDS = 0.3
     said["unshared"] = error_of(team.require_shared, own)
     # Only the clock of worker 0 has run down.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,28 @@ def check_cluster(arguments: argparse.Namespace, cluster: Cluster | None) -> Non
 def wait_seconds(arguments: argparse.Namespace) -> float:
     """Return how long to wait for the other workers."""
     return 60 * (WAIT_MINUTES if arguments.cluster_wait is None else arguments.cluster_wait)
+
+
+@contextmanager
+def chiefs_errors(team: Team) -> Iterator[None]:
+    """Hold what worker 0 alone does, while the others wait; an error for a person there is one on all workers.
+
+    Else the others would take worker 0 for dead, and be started again and again.
+
+    Raises:
+        TfdfdError: what worker 0 raised.
+    """
+    if not team.is_chief:
+        yield
+        if problem := team.everyones_text("")[0]:
+            raise TfdfdError(f"worker 0 stopped: {problem}")
+        return
+    try:
+        yield
+    except TfdfdError as error:
+        team.everyones_text(str(error))
+        raise
+    team.everyones_text("")
 
 
 def same_store(team: Team, arguments: argparse.Namespace, found: FaceStore | None) -> FaceStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import typing
 from types import UnionType
 from typing import Any, TypeVar
@@ -18,16 +19,21 @@ def add_config_flags(parser: argparse.ArgumentParser, config: type, *, title: st
     """Add one flag a field: name, type and default are the field's, help and choices its metadata's.
 
     Args:
-        parser: gets the flags in a group of their own.
+        parser: gets the flags in a group of their own; those of a base class that has a FLAGS_TITLE in one behind it.
         config: a dataclass; a bool becomes `--name` and `--no-name`.
         title: heading of the group in `--help`.
     """
-    group = parser.add_argument_group(title)
+    titles = {title: parser.add_argument_group(title)}
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
+        own = next(base for base in config.__mro__ if field.name in inspect.get_annotations(base))
+        heading = own.__dict__.get("FLAGS_TITLE", title)
+        if heading not in titles:
+            titles[heading] = parser.add_argument_group(heading)
+        group = titles[heading]
         name = f"--{field.name.replace('_', '-')}"
         hint = hints[field.name]
-        help_text = f"{field.metadata['help']} (default: {_shown(field.default)})".replace("%", "%%")
+        help_text = f"{field.metadata['help']}{_default_told(field)}".replace("%", "%%")
         if hint is bool:
             group.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=help_text)
             continue
@@ -62,7 +68,9 @@ def config_from_flags(config: type[T], arguments: argparse.Namespace, **override
         raise TfdfdError(str(error)) from error
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "not set"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _default_told(field: dataclasses.Field) -> str:
+    if field.default is None:
+        says_so = any(words in field.metadata["help"] for words in ("not set", "left out"))
+        return "" if says_so else " (default: not set)"
+    shown = f"{field.default:.4g}" if isinstance(field.default, float) else str(field.default)
+    return f" (default: {shown})"

@@ -75,6 +75,7 @@ def sequence_inputs(
             ready-made crops.
     """
     from tfdfd.commands.training_inputs import require_both_labels
+    from tfdfd.data.feature_moments import FeatureMoments
     from tfdfd.data.strips import check_strips
     from tfdfd.training.build import sequence_builder
     from tfdfd.training.sequence_sources import SequenceSource, WholeSequenceSource
@@ -85,7 +86,15 @@ def sequence_inputs(
     clips, sides = split.table, split.sides
     used = rows_where(clips, (sides == TRAIN) | (sides == VAL))
     console.print("batches come from tf.data: there is no DALI graph of sequences and their sound")
-    kept = keep_features(store, used, console, network=network, about=about, folder=None, sound_folder=None)
+    moments, trained_on = FeatureMoments(), set(values(rows_where(clips, sides == TRAIN), "clip_id"))
+
+    def gather(row: dict[str, Any], seen: dict[str, np.ndarray], _: dict[str, np.ndarray]) -> None:
+        if seen and row["clip_id"] in trained_on:  # what validation looks like is not to be known
+            moments.add(seen["features"])
+
+    kept = keep_features(
+        store, used, console, network=network, about=about, folder=None, sound_folder=None, on_clip=gather
+    )
     if network is not None and config.mirror:
         console.print("the features of faces are kept as the faces are: none is mirrored")
     num_features = int(network.output_shape[-1]) if network is not None else None
@@ -107,7 +116,7 @@ def sequence_inputs(
     return SequenceInputs(
         SequenceSource(training, config, strategy, store.crop_size),
         WholeSequenceSource(validation, labels, config, strategy, store.crop_size),
-        sequence_builder(config, store.crop_size, num_features),
+        sequence_builder(config, store.crop_size, num_features, moments.moments() if network is not None else None),
         about,
     )
 

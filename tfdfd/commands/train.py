@@ -12,27 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
-from tfdfd.commands.cluster_training import add_cluster_flags, check_cluster, same_store, wait_seconds
+from tfdfd.commands.cluster_training import add_cluster_flags, check_cluster, chiefs_errors, same_store, wait_seconds
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.demo import finish_demo, make_demo
+from tfdfd.commands.early_checks import check_networks_and_folders, check_pairs
 from tfdfd.commands.exporting import already_exported, export_best, export_outside_a_cluster, record_export
 from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.flags import add_config_flags
-from tfdfd.commands.inputs import (
-    DATA_VARIABLE,
-    INPUTS,
-    data_folder,
-)
+from tfdfd.commands.inputs import DATA_VARIABLE, INPUTS, data_folder
 from tfdfd.commands.known_people import print_people_of_sides, with_known_people
 from tfdfd.commands.prepare import add_store_flags, planned_store, prepare_store, print_manifest_notes
-from tfdfd.commands.sequence_inputs import check_face_network, refuse_what_sequences_lack, sequence_inputs
+from tfdfd.commands.sequence_inputs import refuse_what_sequences_lack, sequence_inputs
 from tfdfd.commands.settings import add_settings_flags, parse_settings, settings_from_flags
 from tfdfd.commands.training_inputs import manifest_of, store_alone, store_sources, stream_sources
-from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.degradation import Degradation
 from tfdfd.data.manifest import Manifest, load_manifest
 from tfdfd.data.splits import Split, describe_split, split_manifest
@@ -164,7 +159,7 @@ def _run(
         make_demo(Path(DEMO["data"]), console)
     if config.sees_sequences:
         refuse_what_sequences_lack(arguments, degradation)
-    _check_files(arguments, config, crops)
+    check_networks_and_folders(arguments, config, crops)
     alone = store_alone(arguments, crops, console)
     manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
     print_manifest_notes(manifest, console)
@@ -185,6 +180,7 @@ def _run(
         drop_parted=arguments.drop_parted,
     )
     print_split(split, console)
+    check_pairs(split, config)
     name = "demo" if arguments.demo else manifest.root.resolve().name
     output = Path(arguments.output or Path("saved_models") / name)
     run_folder = Path(arguments.run_folder or Path("runs") / output.name)
@@ -198,30 +194,31 @@ def _run(
     else:
         if not team.is_chief:
             terminal.print("waiting for worker 0, which sees to the face store and prints how far it is")
-        elif alone is None:
-            alone = prepare_store(
-                manifest,
-                arguments.store,
-                crops,
-                console,
-                workers=workers,
-                crop_margin=arguments.crop_margin,
-                retry_failed=arguments.retry_failed,
-                accept_mismatch=arguments.accept_mismatch,
-            )
+        with chiefs_errors(team):
+            if team.is_chief and alone is None:
+                alone = prepare_store(
+                    manifest,
+                    arguments.store,
+                    crops,
+                    console,
+                    workers=workers,
+                    crop_margin=arguments.crop_margin,
+                    retry_failed=arguments.retry_failed,
+                    accept_mismatch=arguments.accept_mismatch,
+                )
         store = same_store(team, arguments, alone)
         fingerprint = store.fingerprint
-        if not team.is_chief:
-            team.wait()  # worker 0 is first to look for landmarks and to blend, and the others find what it wrote
-        if config.sees_sequences:
-            sequences = sequence_inputs(store, split, config, strategy, console)
-            training, validation = sequences.training, sequences.validation
-        else:
-            training, validation = store_sources(
-                store, split, arguments, config, degradation, strategy, run_folder, console
-            )
-        if team.is_chief:
-            team.wait()
+
+        def sources() -> tuple:
+            if config.sees_sequences:
+                of_clips = sequence_inputs(store, split, config, strategy, console)
+                return of_clips, of_clips.training, of_clips.validation
+            return None, *store_sources(store, split, arguments, config, degradation, strategy, run_folder, console)
+
+        # Worker 0 is first to look for landmarks and to blend, and the others find what it wrote.
+        with chiefs_errors(team):
+            made_first = sources() if team.is_chief else None
+        sequences, training, validation = made_first or sources()
     crop_size = int(fingerprint.preprocessing["crop_size"])
 
     from tfdfd.evaluation.calibration import fit_temperature
@@ -262,36 +259,6 @@ def _run(
     if arguments.demo and store is not None:
         finish_demo(exported, split, store, manifest.root, console)
     _print_next(exported, arguments, manifest, console)
-
-
-def _check_files(arguments: argparse.Namespace, config: TrainConfig, crops: ExtractionConfig) -> None:
-    """Find out before hours of work that the weights file or the folder of the output cannot be used."""
-    from tfdfd.models import BACKBONES
-    from tfdfd.training.build import classifier_builder
-
-    backbone = config.network_of_faces
-    smallest = BACKBONES[backbone].min_input_size
-    if config.input_size is not None and config.input_size < smallest:
-        raise TfdfdError(f"--input-size must be at least {smallest} for {backbone}, got {config.input_size}")
-    if config.input_size is None and crops.crop_size < smallest:
-        raise TfdfdError(
-            f"--crop-size {crops.crop_size} is too small for {backbone}, which takes faces of at least "
-            f"{smallest} px: give --input-size {smallest} too"
-        )
-    if config.weights not in ("imagenet", "none"):
-        if not Path(config.weights).is_file():
-            raise TfdfdError(f"--weights {config.weights}: no such file; it must be imagenet, none or a weights file")
-        if not h5py.is_hdf5(config.weights):
-            raise TfdfdError(f"--weights {config.weights} is no HDF5 file, as Keras writes weights")
-        # Seconds now, against hours of extraction before the same error.
-        if config.sees_sequences:
-            check_face_network(config, crops.crop_size)
-        else:
-            classifier_builder(config, max(crops.crop_size, config.input_size or 0))("float32")
-    for folder in (arguments.output, arguments.run_folder):
-        if folder:
-            with explain_write_errors(Path(folder)):
-                Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def print_split(split: Split, console: Console) -> None:

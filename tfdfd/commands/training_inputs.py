@@ -210,7 +210,8 @@ def stream_sources(
         (f"--segmentation {config.segmentation}", config.segmentation != "none"),
     ):
         if value:
-            raise TfdfdError(f"--stream cannot honour {flag}: leave one of them out")
+            told = f" (--recipe {arguments.recipe} may have set it)" if arguments.recipe != "plain" else ""
+            raise TfdfdError(f"--stream cannot honour {flag}{told}: leave one of them out")
     detector = MTCNN(min_face_share=crops.min_face_share)
     found = extraction_fingerprint(crops, detector.settings, provenance(manifest.root))
     fingerprint = Fingerprint(found.preprocessing, {**found.provenance, "num_places": crops.places, "stream": True})

@@ -19,14 +19,17 @@ SAMPLE_RATE = 16_000
 NO_AUDIO, SHORT, VARIABLE, DAMAGED, FAILED, NO_FILE = "no_audio", "short", "variable", "damaged", "failed", "no_file"
 SOUND_STATUSES = (OK, SHORT, VARIABLE, DAMAGED, NO_AUDIO, FAILED, NO_FILE)
 """ok; short: less of it than of the video; variable: rate or channels change on the way; damaged: parts do not decode;
-no_audio: the file has no audio stream; failed: nothing of it can be read; no_file: the clip is not here. Of several the
-later one counts. The first four have sound, and what is missing in them is marked as such."""
+no_audio: the file has no audio stream, or nothing in it in these seconds; failed: nothing of it can be read; no_file:
+the clip is not here. Of several the later one counts. The first four have sound, and what is missing in them is marked
+as such."""
 HEARD = (OK, SHORT, VARIABLE, DAMAGED)
 
 _TOLERATED_GAP_SECONDS = 0.25
 """Encoders work in blocks, and end up to so much before the video: no one calls that short."""
 _MAX_DRIFT_SECONDS = 0.02
 """A sound whose stamped time is so far from where its samples have come to is put where the stamp says."""
+_LEAD_SECONDS = 1.0
+"""Decoding begins so long before the stretch: codecs take up to a tenth of it to be right."""
 _MAX_BYTES = 2**30
 """Most bytes of samples that are read of one clip: 4.6 hours."""
 
@@ -161,7 +164,7 @@ def _read(path: Path, end_seconds: float, found: _Found) -> bool:
             raise ClipError(f"{path}: its sound is in no codec that can be read here")
         run: _Run | None = None
         try:
-            for frame, seconds in _decoded(container, stream, found.problems):
+            for frame, seconds in _decoded(container, stream, found):
                 at = seconds if seconds is not None else run.end_seconds if run else found.start_seconds
                 if at > end_seconds:
                     break
@@ -177,15 +180,22 @@ def _read(path: Path, end_seconds: float, found: _Found) -> bool:
     return True
 
 
-def _decoded(container: Any, stream: Any, problems: list[str]) -> Iterator[tuple[Any, float | None]]:
-    """Yield each frame and when it is heard, None where the file does not say."""
+def _decoded(container: Any, stream: Any, found: _Found) -> Iterator[tuple[Any, float | None]]:
+    """Yield each frame from a little before the stretch on, and when it is heard, None where the file does not say.
+
+    Packets of the time before are passed over: a long clip is read window by window, and to decode all that lies before
+    each would take longer than all else. Nothing is sought, for where a file has no index that ends anywhere.
+    """
+    begin = found.start_seconds - _LEAD_SECONDS
     for packet in container.demux(stream):
+        if packet.pts is not None and float((packet.pts + (packet.duration or 0)) * packet.time_base) < begin:
+            continue
         try:
             frames = packet.decode()
         except FFmpegError as error:
             if isinstance(error, MemoryError):
                 raise
-            problems.append(error.strerror or str(error))
+            found.problems.append(error.strerror or str(error))
             continue
         for frame in frames:
             if frame.samples:
@@ -200,7 +210,9 @@ def _judged(path: Path, found: _Found) -> ClipSound:
     """Say what is wrong with what was heard."""
     num_samples, num_heard = len(found.is_sound), int(found.is_sound.sum())
     status, reasons = OK, list[str]()
-    if (num_samples - num_heard) / SAMPLE_RATE > _TOLERATED_GAP_SECONDS or not num_heard:
+    if not num_heard and not found.problems:
+        return ClipSound.none(num_samples, NO_AUDIO, f"{path}: its audio stream has nothing in these seconds")
+    if (num_samples - num_heard) / SAMPLE_RATE > _TOLERATED_GAP_SECONDS:
         status = SHORT
         reasons.append(f"sound in {num_heard / SAMPLE_RATE:.2f} of its {num_samples / SAMPLE_RATE:.2f} s")
     if len(formats := dict.fromkeys(found.formats)) > 1:

@@ -44,7 +44,7 @@ def landmarks_in_crops(store: FaceStore, tracks: pd.DataFrame, *, watch: Watch) 
         TfdfdError: if the detector that made the crops gave no landmarks.
     """
     placed = landmarks_if_known(store, tracks, watch=watch)
-    if store.fingerprint.preprocessing["detector"] != READY_MADE and np.isnan(placed).all():
+    if len(placed) and store.fingerprint.preprocessing["detector"] != READY_MADE and np.isnan(placed).all():
         raise TfdfdError(
             f"the detector that made the store {store.folder} found no landmarks, and self-blended fakes and cut-outs "
             "need them: prepare the clips with a detector that finds them, or leave these out"
@@ -55,6 +55,8 @@ def landmarks_in_crops(store: FaceStore, tracks: pd.DataFrame, *, watch: Watch) 
 def landmarks_if_known(store: FaceStore, tracks: pd.DataFrame, *, watch: Watch) -> np.ndarray:
     """Return what `landmarks_in_crops` does, all NaN where the detector that made the crops gave none."""
     made = store.fingerprint.preprocessing
+    if tracks.empty:
+        return np.zeros((0, store.num_places, 5, 2), np.float32)
     is_face = np.stack([np.asarray(mask, np.bool_) for mask in tracks["is_face"]])
     if made["detector"] == READY_MADE:
         points = _of_ready_crops(store, tracks["strip"].tolist(), watch).reshape(-1, 1, 5, 2)

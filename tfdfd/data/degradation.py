@@ -40,8 +40,9 @@ class Degradation:
         for name, *_ in _STRENGTHS:
             check_range(self, name, 0, 1)
         check_range(self, "move_degrees", 0, 180)
-        for name in ("move_share", "colour_strength", "blur_sigma"):
+        for name in ("move_share", "colour_strength"):
             check_range(self, name, 0, 0.5)
+        check_range(self, "blur_sigma", 0, 0.05)  # far beyond what any face is recognised by
         for name in ("downscale_to", "cutout_share"):
             check_range(self, name, 0.05, 1)
         check_range(self, "noise_sigma", NOISE_STEP, NOISE_STEP * NUM_NOISES)

@@ -156,6 +156,15 @@ def _sampled(is_face: np.ndarray, choice: FaceChoice, rng: np.random.Generator) 
     return is_face & (drawn == drawn.max(axis=1, keepdims=True))
 
 
+def no_pairs(num_fake: int, num_real: int, unit: str) -> TfdfdError:
+    """Return the error where nothing can be paired, of so many `clips` or `tracks` to train on."""
+    return TfdfdError(
+        f"balance paired (which recipe winning sets) needs originals with their fakes, and of the {num_fake} fake and "
+        f"{num_real} real {unit} to train on none belong together: write --balance weights or --balance undersample "
+        "instead, or --fakes self_blended, which makes a fake of every real face"
+    )
+
+
 def _pairs(table: FaceTable, choice: FaceChoice, rng: np.random.Generator) -> ChosenFaces:
     is_real = table.labels == REAL
     partner = np.full(len(is_real), -1)
@@ -168,11 +177,7 @@ def _pairs(table: FaceTable, choice: FaceChoice, rng: np.random.Generator) -> Ch
         partner = np.where(is_own, np.arange(len(partner)), partner)
     originals = np.flatnonzero(is_real & (partner >= 0))
     if not len(originals):
-        raise TfdfdError(
-            f"balance paired needs originals with their fakes, and of the {int((~is_real).sum())} fake and "
-            f"{int(is_real.sum())} real tracks to train on none belong together: write --balance weights or "
-            "--balance undersample instead, or --fakes self_blended, which makes a fake of every real face"
-        )
+        raise no_pairs(int((~is_real).sum()), int(is_real.sum()), "tracks")
     partner = partner[originals]
     fit = np.where((partner == originals)[:, None], table.can_blend[originals], table.is_face[partner])
     pairs, places = np.nonzero(_sampled(table.is_face[originals] & fit, choice, rng))

@@ -20,7 +20,6 @@ from tfdfd.faces.alignment import FROM_CENTRE_XY, UPRIGHT_XY
 NUM_MASKS = 256
 MASK_SIDE = 72
 """Side of a mask in pixels."""
-_TEMPLATE_SIDE = 112
 _SCALE, _BORDER = 0.5, 16
 """A mask shows the template and so many pixels of it around, at half its size."""
 

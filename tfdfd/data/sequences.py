@@ -171,28 +171,30 @@ def whole_sequences(table: SequenceTable, *, global_batch_size: int) -> tuple[Se
 def sound_frames_of(seconds: np.ndarray, first: int, num_places: int) -> tuple[int, int | None]:
     """Return first frame and end of the sound that belongs to a stretch of places; no end where it is that of the clip.
 
-    It reaches half the way to the places before and behind.
+    It reaches half the way to the places before and behind, and as far on the outside of the first and the last: with
+    every n-th frame of a long clip these lie far from its ends. That of all places is the whole sound, as when scoring.
 
     Args:
         seconds: float32 (places,): when each is shown, -1 where it is empty (at the end).
         first: place at which the stretch begins.
         num_places: of the stretch.
     """
-    there = seconds[seconds >= 0]
-    end = first + num_places
-
-    def frame_between(place: int) -> int:
-        return round(float(there[place - 1] + there[place]) / 2 * LOG_MEL.frames_a_second)
-
-    begin_frame = frame_between(first) if 0 < first < len(there) else 0
-    return begin_frame, frame_between(end) if end < len(there) else None
+    there = seconds[seconds >= 0].astype(np.float64)
+    if num_places >= len(seconds) or first >= len(there) or len(there) < 2:
+        return 0, None
+    between = (there[:-1] + there[1:]) / 2
+    edges = np.concatenate([[2 * there[0] - between[0]], between, [2 * there[-1] - between[-1]]])
+    begin, end = edges[first], edges[min(first + num_places, len(there))]
+    begin_frame = max(0, round(begin * LOG_MEL.frames_a_second))
+    return begin_frame, max(begin_frame + 1, round(end * LOG_MEL.frames_a_second))
 
 
 def most_sound_frames(table: SequenceTable, num_places: int) -> int:
-    """Return the most frames that a stretch of so many places can have."""
+    """Return the most frames that a stretch of so many places that holds a face can have."""
     most = 1
     for seconds in table.place_seconds:
-        for first in range(len(seconds) - num_places + 1):
+        num_there = int((seconds >= 0).sum())
+        for first in range(min(len(seconds) - num_places + 1, max(num_there, 1))):
             begin, end = sound_frames_of(seconds, first, num_places)
             most = max(most, (table.num_frames if end is None else end) - begin)
     return most

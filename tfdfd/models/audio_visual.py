@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
 from tfdfd.models.face_classifier import build_face_classifier
-from tfdfd.models.sequence import LSTMOverTime, OrAbsent, TransformerOverTime
+from tfdfd.models.sequence import LSTMOverTime, OrAbsent, Standardized, TransformerOverTime
 from tfdfd.models.sound import SoundNetwork
 
 AUDIO_VISUAL = "audio_visual"
@@ -24,7 +25,14 @@ UNITS = 128
 
 
 def build_sequence_network(
-    num_features: int, num_bands: int, *, over_time: str = "lstm", dropout: float = 0.3, seed: int = 0
+    num_features: int,
+    num_bands: int,
+    *,
+    over_time: str = "lstm",
+    are_frozen: bool = False,
+    moments: tuple[np.ndarray, np.ndarray] | None = None,
+    dropout: float = 0.3,
+    seed: int = 0,
 ) -> keras.Model:
     """Build what comes behind the features of faces.
 
@@ -34,6 +42,10 @@ def build_sequence_network(
         num_features: of each face.
         num_bands: of the log-mel spectrograms.
         over_time: one of OVER_TIME.
+        are_frozen: whether the features stay what they are while this is trained. Each is then brought to mean 0 and
+            deviation 1; features that change meanwhile are normalised face by face.
+        moments: mean and deviation of each frozen feature over the training faces, float32 (num_features,) each; None
+            where they come with the weights that will be loaded.
         dropout: share of features that training drops, in [0, 1).
         seed: of dropout and of the random weights.
 
@@ -55,7 +67,13 @@ def build_sequence_network(
     log_mel = keras.Input((None, num_bands), dtype="float32", name=LOG_MELS)
     is_sound = keras.Input((None,), dtype="bool", name=IS_SOUND)
 
-    x = layers.LayerNormalization(name="face_norm", **same)(faces)
+    if are_frozen:
+        norm = Standardized(name="face_norm", **same)
+        x = norm(faces)
+        if moments is not None:
+            norm.set_moments(*moments)
+    else:
+        x = layers.LayerNormalization(name="face_norm", **same)(faces)
     x = layers.Dropout(dropout, seed=seed, name="face_dropout", **same)(x)
     x = layers.Dense(UNITS, activation="relu", name="face_features", **same)(x)
     if over_time == "lstm":

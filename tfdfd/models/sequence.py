@@ -37,6 +37,38 @@ class OrAbsent(keras.layers.Layer):
         return vectors_shape
 
 
+@keras.saving.register_keras_serializable(package="tfdfd")
+class Standardized(keras.layers.Layer):
+    """Brings each feature to mean 0 and deviation 1 over the faces of the training clips, once and for all.
+
+    Features behind a ReLU differ in mean far more than one face does from another. Without this every face looks
+    nearly alike to what follows; a LayerNormalization keeps that, for it treats all features of a face as one lot, and
+    takes away how strong they are together, which may be what changes over time.
+
+    Call:
+        features float32 [..., n] -> float32 [..., n].
+    """
+
+    def build(self, features_shape: tuple[int | None, ...]) -> None:
+        """Make mean and deviation, which change nothing until they are set; they are saved with the weights."""
+        shape = (features_shape[-1],)
+        self.mean = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="mean")
+        self.deviation = self.add_weight(shape=shape, initializer="ones", trainable=False, name="deviation")
+
+    def set_moments(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Set mean and deviation of each feature, float32 (n,), the latter above 0."""
+        self.mean.assign(mean)
+        self.deviation.assign(deviation)
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """See the class."""
+        return (features - self.mean) / self.deviation
+
+    def compute_output_shape(self, features_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the output."""
+        return features_shape
+
+
 def places_since_first(is_face: tf.Tensor) -> tf.Tensor:
     """Return how many places each lies behind the first face of its row, float32, same shape; not above 0 before it."""
     places = tf.range(tf.shape(is_face)[1], dtype=tf.int32)[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tfdfd.data.options import option
 
@@ -14,6 +15,8 @@ class Augmentation:
     They are applied in the replica's step, in the order RandAugment, GridMask, then MixUp or CutMix. A face is mixed
     with another one of its replica's batch; padding never is. `TrainConfig` has these fields, and checks them.
     """
+
+    FLAGS_TITLE: ClassVar[str] = "augmentation of batches, in the replica's step"
 
     mixup: float = option(0.0, "share of faces that are blended with another face, labels too; 0: off")
     mixup_alpha: float | None = option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from tfdfd.data.spectrograms import LOG_MEL
 from tfdfd.models.audio_visual import build_feature_network, build_sequence_network, join_networks
@@ -47,13 +48,19 @@ def classifier_builder(config: TrainConfig, crop_size: int) -> ModelBuilder:
     return build
 
 
-def sequence_builder(config: TrainConfig, crop_size: int, num_features: int | None) -> ModelBuilder:
+def sequence_builder(
+    config: TrainConfig,
+    crop_size: int,
+    num_features: int | None,
+    moments: tuple[np.ndarray, np.ndarray] | None = None,
+) -> ModelBuilder:
     """Return what `train` builds its audio-visual network with.
 
     Args:
         config: the settings.
         crop_size: side of the crops in pixels.
         num_features: of each face where these are frozen; None where the network of faces is trained too.
+        moments: of the frozen features, as in `build_sequence_network`; None where trained weights will be loaded.
     """
 
     def build(dtype_policy: str) -> keras.Model:
@@ -75,6 +82,8 @@ def sequence_builder(config: TrainConfig, crop_size: int, num_features: int | No
             num_features or int(features.output_shape[-1]),  # pyright: ignore
             LOG_MEL.num_mels,
             over_time=config.over_time,
+            are_frozen=features is None,
+            moments=moments,
             dropout=config.dropout,
             seed=config.seed,
         )

@@ -48,12 +48,12 @@ class RunCallbacks:
     def __init__(
         self, config: TrainConfig, run_folder: Path, optimizer: keras.optimizers.Optimizer, *, writes: bool = True
     ) -> None:
-        self._patience = config.patience
+        self._patience = config.applied_patience
         self._writes, self._history_file = writes, run_folder / HISTORY_FILE
         self._target = CallbackTarget(optimizer)
         self._callbacks = [
             *_plateau(config),
-            keras.callbacks.EarlyStopping(monitor=MONITOR, mode="min", patience=config.patience),
+            keras.callbacks.EarlyStopping(monitor=MONITOR, mode="min", patience=config.applied_patience),
         ]
         if writes:
             self._callbacks += [
@@ -120,7 +120,7 @@ def _plateau(config: TrainConfig) -> list[keras.callbacks.Callback]:
 def is_out_of_patience(state: TrainState, config: TrainConfig) -> bool:
     """Return whether a saved run was stopped early and the patience has not been raised since."""
     wait = state.callbacks.get(keras.callbacks.EarlyStopping.__name__, {}).get("wait", 0)
-    return state.stopped_early and wait >= config.patience
+    return state.stopped_early and wait >= config.applied_patience
 
 
 def _keep_lines(path: Path, number: int) -> None:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tfdfd.data.options import check_choices, option
+from tfdfd.data.options import check_choices, check_range, option
 from tfdfd.data.sampling import BALANCES, FAKES, SAMPLINGS, FaceChoice
 from tfdfd.models import BACKBONES
 from tfdfd.training.augmentation import Augmentation
@@ -20,6 +20,8 @@ POOLINGS = ("avg", "max", "avg_max")
 SEGMENTATIONS = ("none", "second_head", "alone")
 BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
+PATIENCE = 4
+"""Epochs, where nobody says how many."""
 MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes", "profile_steps")
 """Settings that a resumed run may have otherwise than when it began: they do not alter the steps. With schedule cosine
 the epochs do, and stay."""
@@ -35,7 +37,9 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
         (*BACKBONES, AUDIO_VISUAL),
     )
     weights: str = option(
-        "imagenet", "first weights: imagenet (downloads), none (random) or a .weights.h5 file of the same network"
+        "imagenet",
+        "first weights: imagenet (downloads), none (random) or a .weights.h5 file of the same network",
+        metavar="FILE",
     )
     input_size: int | None = option(None, "side in pixels at which the network sees a face; not set: the crops'")
     epochs: int = option(10, "at most so many passes over the faces")
@@ -86,11 +90,16 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
         "divide logits by the temperature at which the validation log loss is lowest, found anew after each epoch: the "
         "loss there decides which epoch is best, and the exported model divides by it",
     )
-    patience: int = option(4, "stop after so many epochs without a better validation log loss")
+    patience: int | None = option(
+        None,
+        f"stop after so many epochs without a better validation log loss; left out: {PATIENCE}, and with schedule "
+        "cosine never, for a cosine that is cut off is none",
+    )
     mixed_precision: str = option("auto", "float16 arithmetic, float32 weights; auto: on GPUs", MIXED_PRECISIONS)
     batchnorm: str = option(
         "per_replica",
-        "statistics of each replica's own faces, of the global batch (synchronized), or those of the first weights",
+        "per_replica: statistics of each replica's own faces; synchronized: of the global batch; frozen: those of the "
+        "first weights",
         BATCHNORMS,
     )
     batchnorm_momentum: float | None = option(
@@ -99,7 +108,7 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
     seed: int = option(0, "of order, flips, dropout, augmentation and random weights")
     checkpoint_minutes: float = option(10.0, "save the state for a resume so often, besides every epoch; 0: each step")
     profile_steps: str | None = option(
-        None, "write a TensorBoard profile of these steps of this run, FIRST,LAST from 1, e.g. 20,30; not set: none"
+        None, "write a TensorBoard profile of these steps of this run, from 1, e.g. 20,30", metavar="FIRST,LAST"
     )
 
     def __post_init__(self) -> None:
@@ -108,9 +117,11 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        for name in ("patience", "seed", "checkpoint_minutes"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        for name in ("patience", "checkpoint_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} must be at least 0, got {value}")
+        check_range(self, "seed", 0, 2**32 - 1)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         if self.batchnorm_momentum is not None and not 0 < self.batchnorm_momentum < 1:
@@ -155,6 +166,13 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
                 "with segmentation alone a face's logit comes from its mask: leave out pooling and hidden_size, which "
                 "would change nothing"
             )
+
+    @property
+    def applied_patience(self) -> int:
+        """Epochs without a better validation log loss after which the run stops."""
+        if self.patience is not None:
+            return self.patience
+        return self.epochs if self.schedule == "cosine" else PATIENCE
 
     @property
     def sees_sequences(self) -> bool:
@@ -214,6 +232,11 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
             raise ValueError(
                 f"balance paired needs an even number of faces a replica, and batch_size {self.batch_size} gives each "
                 f"of {num_replicas} replicas {faces}: write batch_size {self.batch_size + num_replicas}"
+            )
+        if faces < 2 and (self.mixup or self.cutmix):
+            raise ValueError(
+                f"mixup and cutmix mix faces of one replica, and batch_size {self.batch_size} gives each of "
+                f"{num_replicas} replicas one: write batch_size {2 * num_replicas}, or leave them out"
             )
         return faces
 

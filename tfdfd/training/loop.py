@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import time
@@ -124,9 +125,16 @@ def train(
         "validation": validation.identity,
     }
     team = team_of(strategy)
+    # Those too that a resumed run may change: workers that end at different epochs wait for each other.
+    team.require_same("settings", {**dataclasses.asdict(config), "profile_steps": None})
     team.require_same("settings or data", identity)
     team.require_shared(run_folder)
     state = load_state(run_folder, identity, model, optimizer, strategy, averaged)
+    team.require_same(
+        "state of the run",
+        {"epoch": state.epoch, "step": state.step} if state else {},
+        advice=f"It lies in {run_folder}, which must be on a disk that shows all machines the same: start again",
+    )
     if state is not None and (ending := _why_finished(state, config)):
         console.print(f"nothing to train in {run_folder}: {ending}", markup=False)
         return _result(state, run_folder, ending, team)
@@ -208,8 +216,6 @@ def _train_epoch(
 ) -> float:
     """Train the rest of an epoch; returns the share of the time that went by in waiting for batches."""
     num_steps = training.num_steps(state.epoch)
-    if state.step >= num_steps:  # killed during validation
-        return math.nan
     label = f"epoch {state.epoch + 1}/{config.epochs}"
     batches = training.iterator(state.epoch, state.step)
     totals = tf.constant(state.totals, tf.float64)
@@ -281,7 +287,7 @@ def _why_finished(state: TrainState, config: TrainConfig) -> str:
     if state.epoch >= config.epochs:
         return f"all {state.epoch} epochs are done"
     if is_out_of_patience(state, config):
-        return f"stopped after epoch {state.epoch}: no better in {config.patience} epochs"
+        return f"stopped after epoch {state.epoch}: no better in {config.applied_patience} epochs"
     return ""
 
 

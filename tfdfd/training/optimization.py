@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tfdfd.data.options import option
 
@@ -19,6 +20,8 @@ COSINE_FLOOR = 0.01
 @dataclass(frozen=True)
 class Optimization:
     """Settings of the optimizer; each field's help says what it does. `TrainConfig` has them all, and checks them."""
+
+    FLAGS_TITLE: ClassVar[str] = "optimisation"
 
     learning_rate: float = option(1e-4, "first learning rate; with warm-up, the highest")
     optimizer: str = option("adam", "how weights are updated; sgd has momentum 0.9", OPTIMIZERS)
@@ -56,7 +59,7 @@ class Optimization:
         None, "scale the gradient of a global batch down where its norm over all weights is above this; not set: never"
     )
     label_smoothing: float = option(
-        0.0, "train towards labels that are so far from 0 and 1, half of it each way, 0 to below 1; 0: off"
+        0.0, "train towards less than certainty: 0.05 makes 0.025 of a label 0, and 0.975 of 1; below 1, 0: off"
     )
     ema_momentum: float = option(
         0.0,

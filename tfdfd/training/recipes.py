@@ -14,8 +14,6 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "schedule": "cosine",
             # The head begins with random weights: its first gradients must not tear the pretrained ones apart.
             "warmup_epochs": 1.0,
-            # A cosine cut off in the middle is none: early stopping waits as long as all epochs.
-            "patience": 10,
             # The winner of the DFDC trained towards 0.01 and 0.99; 0.05 gives 0.025 and 0.975.
             "label_smoothing": 0.05,
             # Averages over the last 1,000 steps, arXiv:1803.05407; in the beginning over the last ninth of all.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -53,6 +54,16 @@ def replicated(strategy: tf.distribute.Strategy, datasets: FaceDatasets, make_da
         return make_dataset(shard, context.num_input_pipelines, device_id)
 
     return strategy.distribute_datasets_from_function(make, options)
+
+
+def input_threads(strategy: tf.distribute.Strategy, num_shards: int) -> int:
+    """Return the threads of one pipeline: the cores of this machine, shared by the pipelines that run on it.
+
+    Args:
+        strategy: that of the run.
+        num_shards: pipelines of all workers together, as `MakeDataset` is told.
+    """
+    return max(1, len(os.sched_getaffinity(0)) // max(1, num_shards // team_of(strategy).size))
 
 
 class _OnePipelineAReplica:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tfdfd.data.options import check_range, option
 from tfdfd.models import BACKBONES
@@ -18,6 +18,8 @@ FACE_FEATURES = ("frozen", "trained")
 @dataclass(frozen=True)
 class SequenceOptions:
     """Settings of the audio-visual network; each field's help says what it does. `TrainConfig` has them all."""
+
+    FLAGS_TITLE: ClassVar[str] = "--backbone audio_visual"
 
     face_backbone: str = option("xception", "audio_visual: network that makes features of each face", BACKBONES)
     face_features: str = option(

@@ -24,7 +24,7 @@ from tfdfd.data.sequences import (
 )
 from tfdfd.data.tf_datasets import TF_DATASETS
 from tfdfd.training.config import TrainConfig
-from tfdfd.training.replicas import replicated
+from tfdfd.training.replicas import input_threads, replicated
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ class SequenceSource:
                 num_frames=self._num_frames,
                 crop_size=self.crop_size,
                 batch_size=batch // num_replicas,
-                num_threads=_threads(num_shards),
+                num_threads=input_threads(self.strategy, num_shards),
             )
 
         return iter(replicated(self.strategy, TF_DATASETS, make_dataset))
@@ -142,7 +142,7 @@ class WholeSequenceSource:
                 num_frames=self.table.num_frames,
                 crop_size=self.crop_size,
                 batch_size=batch // num_replicas,
-                num_threads=_threads(num_shards),
+                num_threads=input_threads(self.strategy, num_shards),
             )
 
         return iter(replicated(self.strategy, TF_DATASETS, make_dataset))
@@ -151,10 +151,6 @@ class WholeSequenceSource:
 def _shard(num_rows: int, shard: int, num_shards: int, global_batch_size: int) -> np.ndarray:
     """Return the rows of one pipeline, its equal and contiguous part of every global batch."""
     return np.arange(num_rows).reshape(num_rows // global_batch_size, num_shards, -1)[:, shard].reshape(-1)
-
-
-def _threads(num_pipelines: int) -> int:
-    return max(1, (os.cpu_count() or 1) // num_pipelines)
 
 
 def _identity(table: SequenceTable) -> dict[str, Any]:

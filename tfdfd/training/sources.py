@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from tfdfd.data.face_datasets import FaceDatasets
 from tfdfd.data.rows import FaceRows, FaceTable, StripRows
 from tfdfd.data.sampling import epoch_rows
 from tfdfd.training.config import TrainConfig
-from tfdfd.training.replicas import replicated
+from tfdfd.training.replicas import input_threads, replicated
 
 
 class TrainingSource(Protocol):
@@ -99,7 +98,7 @@ class FaceTableSource:
     """How the faces are degraded."""
 
     def __post_init__(self) -> None:
-        self._rows(0)  # a label that is missing stops the run before any work
+        self._rows(0)  # faces of which nothing can be trained on stop the run before the network is built
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -135,7 +134,7 @@ class FaceTableSource:
                 crop_size=self.crop_size,
                 batch_size=batch // num_replicas,
                 device_id=device_id,
-                num_threads=_threads(num_shards),
+                num_threads=input_threads(self.strategy, num_shards),
             )
 
         return iter(replicated(self.strategy, self.datasets, make_dataset))
@@ -202,7 +201,7 @@ class StripSource:
                 num_places=rows.is_face.shape[1],
                 batch_size=strips // num_replicas,
                 device_id=device_id,
-                num_threads=_threads(num_shards),
+                num_threads=input_threads(self.strategy, num_shards),
             )
 
         return iter(replicated(self.strategy, self.datasets, make_dataset))
@@ -222,10 +221,6 @@ def _epoch_rows(source: FaceTableSource, epoch: int) -> FaceRows:
         degradation=source.degradation,
         crop_size=source.crop_size,
     )
-
-
-def _threads(num_pipelines: int) -> int:
-    return max(1, (os.cpu_count() or 1) // num_pipelines)
 
 
 def _digest(strip_paths: Any, *arrays: np.ndarray) -> str:

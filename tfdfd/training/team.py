@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,11 @@ _WIDTHS = (64, 16384)
 """Numbers that travel at once, of a few or of many: TensorFlow traces a function anew for each other length."""
 TOKEN_SECONDS = 30.0
 """How long a network disk may take to show it."""
+
+
+SAME_COMMAND = "Give the same command on all machines, on the same store"
+_LOST = re.compile(r"[Cc]ollective|[Cc]oordination|[Hh]eartbeat|[Cc]onnect|Socket closed|unreachable|another task")
+"""What TensorFlow says of workers that are gone. The paths of devices name a task in any error."""
 
 
 class Team:
@@ -116,12 +122,13 @@ class Team:
         """Return once all are here."""
         self.everyones(np.zeros(1))
 
-    def require_same(self, what: str, content: dict[str, Any]) -> None:
+    def require_same(self, what: str, content: dict[str, Any], *, advice: str = SAME_COMMAND) -> None:
         """Raise on every worker if one has something else.
 
         Args:
             what: for the message, e.g. `settings and data`.
             content: JSON-able.
+            advice: what to do.
 
         Raises:
             TfdfdError: lists what differs.
@@ -135,10 +142,7 @@ class Team:
         texts = self.everyones_text(text)
         differences = preprocessing_differences(json.loads(texts[0]), json.loads(texts[others[0]]))
         listed = "\n".join(f"  {name}: {chiefs!r} and {its!r}" for name, chiefs, its in differences)
-        raise TfdfdError(
-            f"worker {others[0]} has other {what} than worker 0:\n{listed}\n"
-            "Give the same command on all machines, on the same store"
-        )
+        raise TfdfdError(f"worker {others[0]} has other {what} than worker 0:\n{listed}\n{advice}")
 
     def require_shared(self, folder: Path) -> None:
         """Raise on every worker if one does not see the run folder of worker 0.
@@ -217,10 +221,11 @@ def explain_lost_workers(team_size: int) -> Iterator[None]:
         tf.errors.FailedPreconditionError,
         tf.errors.InternalError,
     ) as error:
-        if team_size == 1:
-            raise
         # Of many lines the one that says what happened; the rest is where in the graph.
-        lines = [line.strip() for line in error.message.splitlines() if "ollective" in line or "task" in line]
+        lines = [line.strip() for line in error.message.splitlines() if _LOST.search(line)]
+        is_own = isinstance(error, tf.errors.InternalError | tf.errors.FailedPreconditionError) and not lines
+        if team_size == 1 or is_own:
+            raise
         raise WorkersLost(
             "another worker has ended or cannot be reached, and no step can be done without it: see what it printed. "
             "Start the same command on all machines again; it goes on from the last checkpoint.\n"
