@@ -16,10 +16,11 @@ from tfdfd.clip import FAKE, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.commands.page_flags import check_page, print_page
+from tfdfd.commands.people_kept import check_kept, write_kept
 from tfdfd.data.atomic import require_writable_folder
 from tfdfd.data.manifest import NO_LABEL
 from tfdfd.data.options import check_choices, option
-from tfdfd.data.tables import FACES_CSV, MANIFEST_CSV, rows_where, some, values
+from tfdfd.data.tables import some, values
 
 if TYPE_CHECKING:
     from tfdfd.data.clusters import Clusters
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     store = FaceStore.open(Path(arguments.store))
     manifest = store.manifest()
-    _check_kept(store, manifest, arguments)
+    check_kept(store, manifest, arguments)
     _check_sides(manifest, arguments, config)
     embeddings = _embed(store, config, console)
     clusters, settings = _cluster(embeddings, manifest, config, console)
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = with_people(manifest, people)
     split, problem = _split(table, arguments, config, console)
     if arguments.keep_per_person is not None:
-        _write_kept(store, table, people, arguments, config, console)
+        write_kept(store, table, people, arguments, console)
     _write_page(store, people, manifest, split, settings, embeddings, arguments, console)
     if problem is not None:
         raise problem
@@ -131,23 +132,6 @@ def _split_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in ("val_folders", "val_originals", "val_fraction")}
 
 
-def _check_kept(store: FaceStore, manifest: pd.DataFrame, arguments: argparse.Namespace) -> None:
-    """Refuse a small training set that could not be made of this store, before any work.
-
-    Raises:
-        TfdfdError: says why.
-    """
-    if arguments.keep_per_person is None:
-        return
-    if np.any(manifest["label"] == NO_LABEL):
-        raise TfdfdError("--keep-per-person needs to know which clips are fake, and these have no labels")
-    path, name = _kept_path(store, arguments)
-    if name == FACES_CSV and path.name != FACES_CSV:
-        raise TfdfdError(
-            f"--keep-to: a CSV of ready-made crops is known by its name: call it {path.parent / FACES_CSV}"
-        )
-
-
 def _check_sides(manifest: pd.DataFrame, arguments: argparse.Namespace, config: PeopleConfig) -> None:
     """Refuse folders or originals that make no two sides, whoever is seen where, before any work.
 
@@ -159,15 +143,6 @@ def _check_sides(manifest: pd.DataFrame, arguments: argparse.Namespace, config: 
 
     if arguments.val_folders is not None or arguments.val_originals is not None:
         split_manifest(without_people(manifest), **_split_options(arguments), seed=config.seed)
-
-
-def _kept_path(store: FaceStore, arguments: argparse.Namespace) -> tuple[Path, str]:
-    """Return where the CSV of a small training set goes, and what it is called unless a person says otherwise."""
-    from tfdfd.data.ready_crops import READY_MADE
-    from tfdfd.data.track_embeddings import FOLDER
-
-    name = FACES_CSV if store.fingerprint.preprocessing["detector"] == READY_MADE else MANIFEST_CSV
-    return Path(arguments.keep_to or store.folder / FOLDER / f"kept_{arguments.keep_per_person}" / name), name
 
 
 def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmbeddings:
@@ -296,32 +271,6 @@ def _split(
         return None, None
     print_split(split, console)
     return split, None
-
-
-def _write_kept(
-    store: FaceStore,
-    table: pd.DataFrame,
-    people: pd.DataFrame,
-    arguments: argparse.Namespace,
-    config: PeopleConfig,
-    console: Console,
-) -> None:
-    from tfdfd.data.atomic import explain_write_errors, write_atomically
-    from tfdfd.data.keep_per_person import csv_of, keep_per_person
-
-    count = arguments.keep_per_person
-    kept = rows_where(table, keep_per_person(table, people, count=count, seed=config.seed))
-    path, _ = _kept_path(store, arguments)
-    with explain_write_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, csv_of(kept).to_csv(index=False).encode())
-    num_fake = int(np.sum(values(kept, "label") == FAKE))
-    console.print(
-        f"kept {len(kept):,} of {len(table):,} clips ({len(kept) - num_fake:,} real, {num_fake:,} fake), at most "
-        f"{count} of each person and label but where a person is seen only beside others: --data {path}"
-    )
-    if num_fake == 0:
-        console.print("no fake is kept: there is none with a face", style="yellow")
 
 
 def _write_page(
