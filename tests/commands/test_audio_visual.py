@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ import pytest
 from tests.training.told_apart import EDGES, PLACES, SIZE, build_edges, make_set, painted_material
 from tfdfd.clip import TfdfdError
 from tfdfd.commands import evaluate, features, train
-from tfdfd.data.clip_cache import ClipCache
+from tfdfd.data.clip_cache import ClipCache, read_arrays
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.models import BACKBONES
 from tfdfd.serving.saved_model import LoadedModel
@@ -93,14 +94,38 @@ def test_features_are_kept_and_published(tmp_path: Path, weights: str, capsys: p
     kept = {file: file.stat().st_mtime_ns for file in store.folder.rglob("*.npz")}
     damaged = next(file for file in kept if file.parent.parent.parent.name == "xception")
     damaged.write_bytes(damaged.read_bytes()[:100])
+    lacking = next(file for file in kept if file.parent.parent.parent.name == "sounds")
+    arrays = read_arrays(lacking)
+    np.savez(lacking, **{name: value for name, value in arrays.items() if name != "log_mel"})  # pyright: ignore[reportArgumentType]
+    capsys.readouterr()
     assert features.main(arguments) == 0
     made = [file for file, when in kept.items() if file.stat().st_mtime_ns != when]
-    assert made == [damaged]
+    assert set(made) == {damaged, lacking}
+    assert read_arrays(lacking).keys() == arrays.keys()
+    assert re.search(r"ok +│ +20 │", capsys.readouterr().out)
     again = pd.read_parquet(path).set_index("clip_id")
     np.testing.assert_array_equal(again.loc["real3", "video_embedding"], table.loc["real3", "video_embedding"])
 
+    strips = store.tracks()["strip"].tolist()
+    (store.folder / strips[0]).unlink()
+    (store.folder / strips[1]).write_bytes(b"no picture")
+    assert features.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"ok +│ +18 │\n│ failed +│ +2 │", said)
+    assert "2 clips have faces that could not be read: fake0, fake1. Run `tfdfd prepare` again" in said
+    assert len(pd.read_parquet(path)) == 18
+
     with pytest.raises(TfdfdError, match=r"network\.input_size: 16 in this run, 32 in the cache"):
         features.main([*arguments, "--input-size", "16"])
+    with pytest.raises(TfdfdError, match="input_size must be at least 1, got 0"):
+        features.main([*arguments, "--input-size", "0"])
+    other = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+    other.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(TfdfdError, match=r"choose its backbone .*--face-backbone"):
+        features.main([*arguments[:2], "--weights", str(tmp_path / "other.weights.h5")])
+    (store.folder / "sounds" / "cache.json").write_text("{")
+    with pytest.raises(TfdfdError, match=r"cache.json is not a fingerprint: .* Delete the folder .*sounds"):
+        features.main(arguments)
 
 
 def test_what_sequences_cannot_honour_is_refused(tmp_path: Path, weights: str) -> None:

@@ -18,6 +18,7 @@ from tfdfd.clip import TfdfdError
 from tfdfd.commands.masks import main
 from tfdfd.data.mask_store import MaskStore
 from tfdfd.data.store import FaceStore
+from tfdfd.data.store_records import record_name
 
 CLIPS = {"a": "", "a_forged": "a", "b_forged": "b", "c_forged": "", "d_forged": "d", "d": ""}
 
@@ -88,9 +89,31 @@ def test_the_same_command_has_nothing_to_do_and_a_lost_strip_is_made_again(folde
     assert "4 of 4 fakes are done, 0 to do" in said_by("--store", folder / "store")
     strip = next((folder / "store" / "masks" / "strips").rglob("*.png"))
     before = strip.read_bytes()
-    strip.unlink()
-    assert "3 of 4 fakes are done, 1 to do" in said_by("--store", folder / "store")
-    assert strip.read_bytes() == before
+    for damage in (strip.unlink, lambda: strip.write_bytes(before[: len(before) // 2])):
+        damage()
+        assert "3 of 4 fakes are done, 1 to do" in said_by("--store", folder / "store")
+        assert strip.read_bytes() == before
+
+
+def test_a_damaged_index_is_made_again_and_damaged_records_of_others_are_left_out(folder, said):
+    masks = folder / "store" / "masks"
+    before = (masks / "masks.parquet").read_bytes()
+    (masks / "masks.parquet").write_bytes(before[:100])
+    stranger = masks / "records" / "00" / "gone_forged.json"
+    stranger.parent.mkdir(exist_ok=True)
+    stranger.write_text("{")
+    again = said_by("--store", folder / "store", "--page")
+    assert "4 of 4 fakes are done, 0 to do" in again
+    assert f"1 damaged record is left out, of a fake that is not among the clips: delete {stranger}" in again
+    assert (masks / "masks.parquet").read_bytes() == before
+    stranger.unlink()
+
+
+def test_masks_without_their_fingerprint_are_made_anew(folder, said):
+    (folder / "store" / "masks" / "masks.json").unlink()
+    again = said_by("--store", folder / "store")
+    assert "nothing says how they were made: all are made anew" in again
+    assert "0 of 4 fakes are done, 4 to do" in again
 
 
 def test_failed_ones_are_tried_again_when_asked_and_an_original_that_comes_is_used(folder, said, tmp_path):
@@ -101,17 +124,28 @@ def test_failed_ones_are_tried_again_when_asked_and_an_original_that_comes_is_us
         for name, original in CLIPS.items()
     ]
     shutil.copy(folder / "a.mp4", folder / "b.mp4")
-    (tmp_path / "clips.csv").write_text("\n".join([*rows, f"b,{folder / 'b.mp4'},REAL,"]) + "\n")
+    shutil.copy(folder / "a.mp4", folder / "e.mp4")
+    rows += [f"b,{folder / 'b.mp4'},REAL,", f"e,{folder / 'e.mp4'},FAKE,a"]
+    (tmp_path / "clips.csv").write_text("\n".join(rows) + "\n")
     again = said_by("--store", folder / "store", "--data", tmp_path / "clips.csv")
+    assert "1 fake among the clips has no face in the store, so nothing to mask: e" in again
     assert "3 of 4 fakes are done, 1 to do" in again
     assert "2 ok, 1 no_original, 1 failed" in again
 
 
-def test_two_processes_make_the_same_masks_as_one(folder, said, tmp_path):
+def test_two_processes_make_the_same_masks_as_one_quietly_and_a_lost_record_is_not_done(
+    folder, said, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # set for tests, and inherited
     for name in ("a", "a_forged"):
         shutil.copy(folder / f"{name}.mp4", tmp_path)
-    store = forged_store(tmp_path, {"a": "", "a_forged": "a", "b_forged": "b"})
-    assert "1 ok" in said_by("--store", store.folder, "--workers", 2)
+    store = forged_store(tmp_path, {"a": "", "a_forged": "a", "b_forged": "b", "l_forged": "a"})
+    (store.folder / record_name("l_forged")).unlink()
+    both = said_by("--store", store.folder, "--workers", 2)
+    assert "1 ok" in both
+    assert "the store has lost the record of 1 fake: l_forged. Run `tfdfd prepare` again" in both
+    assert MaskStore(store).record("l_forged") is None
+    assert "tensorflow" not in capfd.readouterr().err.lower()
     one, two = (
         {path.name: path.read_bytes() for path in (root / "masks" / "strips").rglob("*.png")}
         for root in (folder / "store", store.folder)

@@ -1,5 +1,7 @@
 """`tfdfd people` from the command line: painted stores, whose people are known by their colour."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,7 +64,9 @@ def test_people_are_found_split_and_shown(tmp_path, capsys):
     store = make_store(tmp_path, ROWS)
     assert main(["--store", str(store.folder), *EMBEDDER, "--val-fraction", "0.3"]) == 0
     said = capsys.readouterr().out
-    assert "4 people in 9 tracks of 9 clips: 3 are seen more than once" in said
+    assert "finding people among 9 tracks\n" in said
+    assert "4 people in 9 tracks of 9 clips: seen more than once 3, the most seen in 3 tracks; seen once 1" in said
+    assert re.search(r"people.html: [1-9]\d* KB", said)
     assert "nobody in both" in said
     who = people_of(store)
     assert who["r0"] == who["r1"] == who["r1x"]
@@ -105,6 +109,7 @@ def test_one_person_is_said_and_cannot_be_split(tmp_path, capsys):
     store = make_store(tmp_path, rows)
     assert main(["--store", str(store.folder), *EMBEDDER]) == 0
     said = capsys.readouterr().out
+    assert "1 person in 9 tracks of 9 clips: seen more than once 1," in said
     assert "all tracks show one person" in said
     assert "--ignore-people" in said
     assert "cannot be split" in said
@@ -138,12 +143,24 @@ def test_clips_without_labels_have_people_and_no_sides(tmp_path, capsys):
         (["--eps", "0"], "eps must be above 0"),
         (["--embedder", "nobody"], "the embedder must be one of"),
         (["--drop-parted"], "give one of these"),
+        (["--seed", "-1"], "seed must be at least 0 and below"),
+        (["--seed", "99999999999999999999"], "seed must be at least 0 and below"),
+        *(
+            (["--val-fraction", share], "--val-fraction must be above 0 and below 1")
+            for share in ["0", "1", "5", "nan", "-0.5"]
+        ),
+        (["--val-folders", "f9"], "f9"),
+        (["--page", "/"], "--page must be a file, / is a folder"),
+        (["--page", "/dev/null/page.html"], "cannot write to /dev/null"),
+        (["--keep-per-person", "1", "--keep-to", "/dev/null/kept.csv"], "cannot write to /dev/null"),
+        (["--keep-per-person", "1", "--keep-to", "/"], "--keep-to must be a file, / is a folder"),
     ],
 )
-def test_wrong_flags_are_refused(tmp_path, flags, says):
+def test_wrong_flags_are_refused_before_any_work(tmp_path, flags, says):
     store = make_store(tmp_path, ROWS)
     with pytest.raises(TfdfdError, match=says):
         main(["--store", str(store.folder), *EMBEDDER, *flags])
+    assert not (store.folder / "people").exists()
 
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path):
@@ -157,12 +174,33 @@ def test_a_split_is_told_who_is_known_and_which_clips_came_after(tmp_path, capsy
     assert with_known_people(table, store.folder, console) is table
     main(["--store", str(store.folder), *EMBEDDER])
     with store.writing():
-        store.write(ok_clip("b0", track_of([True] * NUM_PLACES)), source_bytes=3)
+        store.write(ok_clip("b0", track_of(), track_of()), source_bytes=3)  # a second person
         store.write(ok_clip("late"), source_bytes=1)
     late = pd.concat([table, table.tail(1).assign(clip_id="late")], ignore_index=True)
     told = with_known_people(late, store.folder, console)
     assert told["person"].str.contains("@").tolist() == [True] * 9 + [False]
-    assert "1 clips came into the store after" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 clips have faces that came into the store after its people were found" in said
+    assert "b0, late" in said
+    assert "two sides" not in said  # what becomes of people on two sides is for the split to say
+
+
+def test_people_of_other_crops_are_refused_with_both_values(tmp_path):
+    store = make_store(tmp_path, ROWS)
+    main(["--store", str(store.folder), *EMBEDDER])
+    settings = store.folder / "people" / "clusters.json"
+    for told, says in (
+        (
+            settings.read_text().replace(f'"margin": {MARGIN}', '"margin": 0.5'),
+            rf"crops\.margin: {MARGIN} in .*, 0\.5 in",
+        ),
+        ("{}", "does not say in which crops"),
+        ("{", "does not say in which crops"),
+    ):
+        settings.write_text(told)
+        with pytest.raises(TfdfdError, match=says) as refused:
+            with_known_people(store.manifest(), store.folder, make_console())
+        assert f"run `tfdfd people --store {store.folder}` again" in str(refused.value)
 
 
 def test_the_proof_fails_where_somebody_is_on_both_sides():

@@ -117,9 +117,10 @@ def test_what_was_left_out_is_announced(folder, asked, capfd, monkeypatch):
     done = clip([(0, 1, [track([0.5], [0.2])])])
     partial = ScoredClip("a.mp4", PARTIAL, "time for 3 of 17 frames", 0.2, False, None, done.windows, 1.0, ("HDR",))
     monkeypatch.setattr(local_scoring, "begin_scoring", lambda *_, **__: (SCORER, iter([partial])))
-    out, _ = said(capfd, "clips/a.mp4", "--time-limit", "2")
+    out, err = said(capfd, "clips/a.mp4", "--time-limit", "2")
     assert "partial: a.mp4: time for 3 of 17 frames" in out
     assert "warning: a.mp4: HDR" in out
+    assert "1 of 1 clips have warnings" in err
 
 
 def test_options_reach_the_scorer(folder, asked, capfd):

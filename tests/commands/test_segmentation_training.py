@@ -162,15 +162,17 @@ def test_settings_weigh_the_two_losses():
     assert losses == {"none": None, "second_head": MaskLoss(1.0, 0.3), "alone": MaskLoss(0.0, 1.0)}
 
 
-def test_a_store_without_masks_and_one_whose_masks_are_gone_stop_before_training(store, tmp_path):
+def test_a_store_without_masks_and_one_whose_masks_are_gone_or_damaged_stop_before_training(store, tmp_path):
     empty = new_store(tmp_path / "empty")
     write_clips(empty, [])
     with pytest.raises(TfdfdError, match="has no masks: run `tfdfd masks --store"):
         trained(empty, tmp_path / "run", segmentation="alone")
     strip = sorted((store.folder / "masks" / "strips").rglob("fake_3*.png"))[0]
-    moved = strip.rename(tmp_path / "gone.png")
+    whole = strip.read_bytes()
     try:
-        with pytest.raises(TfdfdError, match="1 masks of the store are gone"):
-            trained(store, tmp_path / "run", segmentation="alone")
+        for damage, says in ((strip.unlink, "No such file"), (lambda: strip.write_bytes(whole[:40]), "cut off")):
+            damage()
+            with pytest.raises(TfdfdError, match=rf"1 masks of the store .*\n  {strip}: {says}.*\nRun `tfdfd masks`"):
+                trained(store, tmp_path / "run", segmentation="alone")
     finally:
-        moved.rename(strip)
+        strip.write_bytes(whole)

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from tfdfd.data import clusters
 from tfdfd.data.agreement import agreement
 from tfdfd.data.clusters import find_people, map_eps, principal_components_of, tsne_map
 from tfdfd.faces.identity import unit_vectors
@@ -25,6 +28,22 @@ def test_people_who_lie_apart_are_found_whole(cluster_on):
     assert agreement(found.person, who).purity == agreement(found.person, who).completeness == 1
     assert found.is_alone.tolist() == (who == 0).tolist()
     assert (np.diff(np.bincount(found.person)) <= 0).all()  # the most seen first
+
+
+@pytest.mark.parametrize(("threads_from", "threads"), [(2000, {1}), (0, {2})])
+def test_a_map_of_few_points_is_drawn_by_one_thread_which_waits_for_nobody(monkeypatch, threads_from, threads):
+    seen = []
+
+    class Watched(TSNE):
+        def fit_transform(self, X, y=None):
+            seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp")
+            return np.zeros((len(X), 2))
+
+    monkeypatch.setattr(clusters, "TSNE", Watched)
+    monkeypatch.setattr(clusters, "_THREADS_FROM", threads_from)
+    with threadpool_limits(2):
+        tsne_map(people_of([3, 4])[0], seed=0)
+    assert set(seen) == threads
 
 
 def test_who_is_near_nobody_is_a_person_of_their_own():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,9 +72,54 @@ def test_a_fake_is_done_while_its_files_and_strips_stay_as_they_were(masks):
     assert not masks.holds("fake", fake_bytes=1, original_bytes=7)
 
 
-def test_a_damaged_record_is_none(masks):
-    next((masks.folder / "records").rglob("fake.json")).write_text("{")
+@pytest.mark.parametrize("damage", ["{", "[]", "no original_bytes", "another track"])
+def test_a_damaged_record_is_none_and_is_left_out_of_an_index_made_anew(masks, damage):
+    path = next((masks.folder / "records").rglob("fake.json"))
+    record = json.loads(path.read_text())
+    if damage == "no original_bytes":
+        del record["original_bytes"]
+    record["tracks"] = [{"x": 1}] if damage == "another track" else record["tracks"]
+    path.write_text(damage if damage in "{[]" else json.dumps(record))
     assert masks.record("fake") is None
+    assert not masks.holds("fake", fake_bytes=1, original_bytes=7)
+    assert masks.rebuild_index() == [path]
+    assert masks.index()["clip_id"].tolist() == ["orphan"]
+    (masks.folder / "masks.parquet").unlink()
+    with pytest.raises(TfdfdError, match=r"fake.json is damaged .*run `tfdfd masks --store"):
+        masks.index()
+
+
+@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+def test_a_strip_that_was_cut_off_is_made_again(masks, kept):
+    strip = next((masks.folder / "strips").rglob("fake.1.png"))
+    whole = strip.read_bytes()
+    strip.write_bytes(whole[: int(kept * len(whole))])
+    assert not masks.holds("fake", fake_bytes=1, original_bytes=7)
+
+
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_damaged_index_is_made_of_the_records(masks, kept):
+    before, path = masks.index(), masks.folder / "masks.parquet"
+    assert masks.has_index
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    assert not masks.has_index
+    assert masks.index().to_json() == before.to_json()
+
+
+def test_records_without_a_fingerprint_are_not_done_and_go_when_masks_are_begun_anew(masks):
+    (masks.folder / "masks.json").unlink()
+    found = MaskStore(masks.store)
+    assert found.is_of_unknown_make
+    assert not found.holds("orphan", fake_bytes=1, original_bytes=FILE_IS_GONE)
+    found.begin()
+    assert not found.is_of_unknown_make
+    assert found.index().empty
+
+
+def test_a_damaged_fingerprint_says_what_to_do(masks):
+    (masks.folder / "masks.json").write_text("{")
+    with pytest.raises(TfdfdError, match=r"masks.json is not a fingerprint: .* Delete .*masks and run `tfdfd masks"):
+        MaskStore(masks.store)
 
 
 def test_masks_made_otherwise_are_refused_with_both_values(masks):

@@ -20,6 +20,7 @@ from tests.forged_clips import (
 )
 from tests.stores import frames_of, ok_clip, track_of
 from tfdfd.clip import OK
+from tfdfd.data.frame_alignment import Placement
 from tfdfd.data.mask_store import FAILED, OTHER_LENGTH, OTHER_SIZE, ClipMasks
 from tfdfd.data.masks import CropGeometry, masks_of_fake
 from tfdfd.data.store_records import record_of
@@ -93,6 +94,15 @@ def test_an_original_that_cannot_be_laid_on_the_fake_says_why(tmp_path, frames, 
     assert made.status == status
     assert reason in made.reason
     assert not made.masks
+
+
+def test_where_no_face_agrees_frames_of_another_size_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfdfd.data.masks.find_placement", lambda *_: Placement())
+    monkeypatch.setattr("tfdfd.data.masks.agreement", lambda *_: 0.0)
+    other = write_frames(tmp_path / "other.mp4", textured_frames(width=352, seed=3))
+    made = masks_of(write_frames(tmp_path / "fake.mp4", forged(FRAMES)), other)
+    assert made.status == OTHER_SIZE
+    assert "the fake's frames are 384 x 288, its original's 352 x 288" in made.reason
 
 
 def test_a_damaged_file_fails_with_its_reason(tmp_path, original):

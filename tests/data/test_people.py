@@ -63,7 +63,7 @@ def test_the_table_is_read_back_as_it_was_written(tmp_path):
     pd.testing.assert_frame_equal(read_people(tmp_path), table)
 
 
-@pytest.mark.parametrize("content", [b"no parquet", None])
+@pytest.mark.parametrize("content", [b"no parquet", b"", b"PAR1", None])
 def test_a_damaged_table_is_refused_and_says_what_to_do(tmp_path, content):
     write_people(tmp_path, people(("a", 0, RED)), {})
     path = tmp_path / FOLDER / "people.parquet"
@@ -84,7 +84,9 @@ def test_the_manifest_names_all_people_of_a_clip_and_keeps_whom_it_named():
 
 
 def test_clips_that_came_after_are_known_to_be_unknown():
-    assert unknown_people(np.array(["a", "b", "c"], object), seen(a="p1")).tolist() == ["b", "c"]
+    tracks = seen(a="x x", b="x", c="x")
+    assert unknown_people(tracks, seen(a="p1 p2", d="p1")).tolist() == ["b", "c"]
+    assert unknown_people(tracks, seen(a="p1", b="p1", c="p1")).tolist() == ["a"], "its second track came after"
 
 
 # --- splits ----------------------------------------------------------------------------------------------------

@@ -86,8 +86,46 @@ def test_a_clip_that_was_made_again_is_embedded_again(store):
 
 def test_embeddings_of_another_network_are_refused_with_both_values(store):
     embedded(store)
-    with pytest.raises(TfdfdError, match=r"version: '2' in this run, '1' in the embeddings.*\n.*delete"):
+    with pytest.raises(
+        TfdfdError, match=r"version: '2' in this run, '1' in the embeddings.*\nUse the embedder .*delete"
+    ):
         embedded(store, OtherEmbedder())
+
+
+def test_embeddings_of_other_crops_say_that_it_is_the_crops_which_differ(store):
+    embedded(store)
+    path = store.folder / FOLDER / "embedder.json"
+    path.write_text(path.read_text().replace('"margin": 0.3', '"margin": 0.5'))
+    with pytest.raises(
+        TfdfdError, match=r"crops\.margin: 0\.3 in this run, 0\.5 in the embeddings.*\nThey were made of"
+    ):
+        embedded(store)
+    path.write_text("{")
+    with pytest.raises(TfdfdError, match=r"embedder.json is not a fingerprint: .* delete .*embedder.json"):
+        embedded(store)
+
+
+def test_what_nothing_tells_the_make_of_is_embedded_anew(store):
+    embedded(store, OtherEmbedder())
+    (store.folder / FOLDER / "embedder.json").unlink()
+    again = Counting()
+    embedded(store, again)
+    assert again.seen == 9
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut off", "other columns"])
+def test_a_damaged_part_is_embedded_again_and_said(store, damage):
+    first = embedded(store)
+    (part,) = (store.folder / FOLDER / "embeddings").glob("*.parquet")
+    whole, said, again = part.read_bytes(), [], Counting()
+    part.write_bytes(b"" if damage == "empty" else whole[: len(whole) // 2])
+    if damage == "other columns":
+        pd.DataFrame({"clip_id": ["a"]}).to_parquet(part)
+    second = embed_tracks(store, again, watch=lambda parts: parts, say=said.append)
+    assert again.seen == 9
+    np.testing.assert_array_equal(first.vectors, second.vectors)
+    assert f"{part} is damaged" in said[0]
+    assert part.read_bytes() == whole
 
 
 def test_a_strip_that_is_gone_or_damaged_fails_alone(store):

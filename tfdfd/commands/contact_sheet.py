@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfdfd.commands.page_flags import check_page
+from tfdfd.commands.page_flags import check_page, print_page
 
 if TYPE_CHECKING:
     from tfdfd.data.store import FaceStore
@@ -62,4 +62,4 @@ def make_contact_sheet(store: FaceStore, arguments: argparse.Namespace, console:
 
     path = Path(arguments.contact_sheet) if arguments.contact_sheet else store.folder / FILE_NAME
     size = write_contact_sheet(store, path, clips_a_section=arguments.contact_sheet_clips or CLIPS_A_SECTION)
-    console.print(f"contact sheet {path}: {size / 1e6:.1f} MB, open it in a browser")
+    print_page("contact sheet", path, size, console)

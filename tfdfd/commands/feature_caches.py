@@ -42,6 +42,10 @@ class FeatureConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        for name in ("input_size", "hidden_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         if self.weights == "none":
             raise ValueError("--weights none: features of random weights tell nothing; give a file, or imagenet")
 
@@ -178,7 +182,7 @@ def feature_network(config: FeatureConfig, crop_size: int) -> tuple[keras.Model,
     )
     about = {
         "backbone": config.face_backbone,
-        "input_size": config.input_size or crop_size,
+        "input_size": crop_size if config.input_size is None else config.input_size,
         "weights_digest": weights_digest(network),
     }
     return network, about

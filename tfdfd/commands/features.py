@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tfdfd.clip import TfdfdError
+from tfdfd.clip import FAILED, TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.feature_caches import FeatureConfig, feature_network, keep_features
 from tfdfd.commands.flags import add_config_flags, config_from_flags
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors
 from tfdfd.data.store import FaceStore
-from tfdfd.data.tables import records
+from tfdfd.data.tables import records, some
 
 FEATURES_FILE = "features.parquet"
 """In the folder of the features."""
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         table[0].add(row, seen, sound)
 
     with explain_write_errors(folder):
-        keep_features(
+        kept = keep_features(
             store,
             clips,
             console,
@@ -118,8 +118,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not table:
         raise TfdfdError(f"no clip of {store.folder} has a face: there are no features")
     table[0].close()
-    statuses = Counter(row["status"] for row in records(store.clips()))
+    statuses = Counter(FAILED if row["clip_id"] in kept.failed else row["status"] for row in records(store.clips()))
     rows = [[status, count] for status, count in statuses.most_common()]
     print_table(console, "Clips of the store; those that are ok have features", ["status", "clips"], rows)
+    if kept.failed:
+        console.print(
+            f"{len(kept.failed)} clips have faces that could not be read: {some(kept.failed, limit=3)}. Run `tfdfd "
+            "prepare` again, then this command",
+            style="yellow",
+        )
     console.print(f"{folder / FEATURES_FILE}: clip_id, video_embedding, audio_embedding, label")
     return 0

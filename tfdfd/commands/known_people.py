@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.people import people_of_sides, read_people, unknown_people, with_people
+from tfdfd.data.people import people_of_sides, read_people, require_people_of, unknown_people, with_people
 from tfdfd.data.splits import TRAIN, VAL
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import rows_where, some, values
@@ -24,22 +24,23 @@ def with_known_people(table: pd.DataFrame, store: Path, console: Console) -> pd.
         console: says what is known, and which clips came after.
 
     Raises:
-        TfdfdError: if the table of people is damaged.
+        TfdfdError: if the table of people is damaged, or was made of other crops.
     """
     people = read_people(store)
     if people is None:
         return table
+    faces = FaceStore.open(store)
+    require_people_of(faces)
     here = rows_where(people, np.isin(values(people, "clip_id"), values(table, "clip_id")))
     console.print(
-        f"people: {here['person'].nunique():,} are known in {here['clip_id'].nunique():,} clips of {store} (`tfdfd "
-        "people`), and nobody may be on two sides"
+        f"people known in clips of {store} (`tfdfd people`): {here['person'].nunique():,}, in "
+        f"{here['clip_id'].nunique():,} clips"
     )
-    tracks = FaceStore.open(store).tracks(columns=["clip_id"])
-    late = np.intersect1d(unknown_people(values(tracks, "clip_id"), people), values(table, "clip_id"))
+    late = np.intersect1d(unknown_people(faces.tracks(columns=["clip_id", "track"]), people), values(table, "clip_id"))
     if len(late):
         console.print(
-            f"{len(late):,} clips came into the store after its people were found, so nothing says who is seen in "
-            f"them: {some(late, limit=3)}. Run `tfdfd people --store {store}` again",
+            f"{len(late):,} clips have faces that came into the store after its people were found, so nothing says "
+            f"who they are: {some(late, limit=3)}. Run `tfdfd people --store {store}` again",
             style="yellow",
         )
     return with_people(table, people)
@@ -61,6 +62,6 @@ def print_people_of_sides(table: pd.DataFrame, console: Console) -> None:
     if both:
         raise TfdfdError(f"{len(both)} people are on both sides of the split, please report this: {some(both)}")
     console.print(
-        f"people: {len(sides[TRAIN]):,} are seen in training clips, {len(sides[VAL]):,} in validation clips, nobody in "
+        f"people seen in training clips: {len(sides[TRAIN]):,}, in validation clips: {len(sides[VAL]):,}, nobody in "
         "both"
     )

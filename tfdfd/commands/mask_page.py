@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tfdfd.commands.page_flags import check_page
+from tfdfd.commands.page_flags import check_page, print_page
 
 if TYPE_CHECKING:
     from tfdfd.data.mask_store import MaskStore
@@ -50,4 +50,4 @@ def make_mask_page(masks: MaskStore, arguments: argparse.Namespace, console: Con
 
     path = Path(arguments.page) if arguments.page else masks.store.folder / FILE_NAME
     size = write_mask_sheet(masks, path, limit=arguments.page_clips or CLIPS_SHOWN)
-    console.print(f"page of masks {path}: {size / 1e6:.1f} MB, open it in a browser")
+    print_page("page of masks", path, size, console)

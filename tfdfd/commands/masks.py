@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,30 +17,16 @@ from tfdfd.clip import FAKE, OK, TfdfdError
 from tfdfd.commands.console import WorkProgress, make_console
 from tfdfd.commands.inputs import data_folder, names_data
 from tfdfd.commands.mask_page import add_page_flags, check_page_flags, make_mask_page
+from tfdfd.commands.mask_workers import Pair, made_in_turn
 from tfdfd.data.tables import records, rows_where, some, values
 
 if TYPE_CHECKING:
-    from tfdfd.data.mask_store import ClipMasks, MaskStore
+    from tfdfd.data.mask_store import MaskStore
     from tfdfd.data.masks import CropGeometry
     from tfdfd.data.store import FaceStore
 
 LISTED = 10
 """Fakes without masks that are listed of each status; all stand in the index."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A fake whose masks are to be made."""
-
-    clip_id: str
-    fake: Path
-    original: Path | None
-    """None where it is not known, or not among the clips."""
-    no_original: str
-    """Why there is none; empty where there is."""
-    fake_bytes: int
-    """Size of the fake's file when its faces were found."""
-    original_bytes: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,6 +149,16 @@ def make_masks(
         TfdfdError: if they cannot be written, or a worker process died.
     """
     pairs = pairs_of(store, clips)
+    fakes = values(clips, "clip_id")[values(clips, "label") == FAKE]
+    if without := np.setdiff1d(fakes, [pair.clip_id for pair in pairs]).tolist():
+        have = "fake among the clips has" if len(without) == 1 else "fakes among the clips have"
+        console.print(f"{len(without)} {have} no face in the store, so nothing to mask: {some(without, limit=3)}")
+    if masks.is_of_unknown_make:
+        console.print(
+            f"{masks.folder} has records of masks but no masks.json, so nothing says how they were made: all are made "
+            "anew",
+            style="yellow",
+        )
     todo = [
         pair
         for pair in pairs
@@ -179,50 +172,36 @@ def make_masks(
     console.print(
         f"masks in {masks.folder}: {len(pairs) - len(todo)} of {len(pairs)} fakes are done, {len(todo)} to do"
     )
-    if not todo:
+    if not todo and masks.has_index:
         return
+    lost = []
     with store.writing(), WorkProgress(console, "making masks", "fakes", len(todo)) as progress:
         masks.begin()
-        for pair, made in made_in_turn(store, todo, geometry, arguments.workers):
-            masks.write(made, fake_bytes=pair.fake_bytes, original_bytes=pair.original_bytes)
-            progress.advance()
-            if made.status != OK:
-                console.print(f"  {made.clip_id}: {made.status}, {made.reason}")
-            for note in made.notes:
-                console.print(f"  {made.clip_id}: {note}")
-        masks.rebuild_index()
-
-
-def made_in_turn(
-    store: FaceStore, pairs: Sequence[Pair], geometry: CropGeometry, workers: int
-) -> Iterator[tuple[Pair, ClipMasks]]:
-    """Yield each pair with its masks, in their order."""
-    tasks = [(store.folder, pair, geometry) for pair in pairs]
-    if workers == 1:
-        yield from ((pair, _masks_of(task)) for pair, task in zip(pairs, tasks, strict=True))
-        return
-    with ProcessPoolExecutor(min(workers, len(pairs)), mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            yield from zip(pairs, pool.map(_masks_of, tasks), strict=True)
-        except BrokenProcessPool as error:
-            raise TfdfdError(
-                "a process that makes masks died, as for want of memory: the same command goes on from there; give "
-                "fewer --workers if it happens again"
-            ) from error
-
-
-def _masks_of(task: tuple[Path, Pair, CropGeometry]) -> ClipMasks:
-    from tfdfd.data.mask_store import FAILED, NO_ORIGINAL, ClipMasks
-    from tfdfd.data.masks import masks_of_fake
-    from tfdfd.data.store import FaceStore
-
-    folder, pair, geometry = task
-    if pair.original is None:
-        return ClipMasks(pair.clip_id, NO_ORIGINAL, pair.no_original)
-    record = FaceStore.open(folder).record(pair.clip_id)
-    if record is None:
-        return ClipMasks(pair.clip_id, FAILED, "the store has lost its record: run `tfdfd prepare` again")
-    return masks_of_fake(record, pair.fake, pair.original, geometry)
+        with closing(made_in_turn(store.folder, todo, geometry, arguments.workers)) as found:
+            for pair, made in found:
+                progress.advance()
+                if made is None:  # nothing is written, so it is tried again
+                    lost.append(pair.clip_id)
+                    continue
+                masks.write(made, fake_bytes=pair.fake_bytes, original_bytes=pair.original_bytes)
+                if made.status != OK:
+                    console.print(f"  {made.clip_id}: {made.status}, {made.reason}")
+                for note in made.notes:
+                    console.print(f"  {made.clip_id}: {note}")
+        damaged = masks.rebuild_index()
+    if lost:
+        records_of = "record of 1 fake" if len(lost) == 1 else f"records of {len(lost)} fakes"
+        console.print(
+            f"the store has lost the {records_of}: {some(lost, limit=3)}. Run `tfdfd prepare` again, then this command",
+            style="yellow",
+        )
+    if damaged:
+        left_out = (
+            "1 damaged record is left out, of a fake that is"
+            if len(damaged) == 1
+            else f"{len(damaged)} damaged records are left out, of fakes that are"
+        )
+        console.print(f"{left_out} not among the clips: delete {some(damaged, limit=3)}", style="yellow")
 
 
 def print_summary(masks: MaskStore, console: Console) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from rich.console import Console
 from tfdfd.clip import FAKE, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console
 from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.page_flags import check_page, print_page
+from tfdfd.commands.people_kept import check_kept, write_kept
+from tfdfd.data.atomic import require_writable_folder
 from tfdfd.data.manifest import NO_LABEL
 from tfdfd.data.options import check_choices, option
 from tfdfd.data.tables import some, values
@@ -48,16 +51,15 @@ class PeopleConfig:
             check_choices(self)
         if self.eps is not None and not 0 < self.eps < 2:
             raise ValueError(f"eps must be above 0 and below 2, the distance of opposite vectors, got {self.eps}")
+        if not 0 <= self.seed < 2**32:  # what scikit-learn takes
+            raise ValueError(f"seed must be at least 0 and below 2**32, got {self.seed}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd people`."""
     arguments = _parser().parse_args(argv)
     config = config_from_flags(PeopleConfig, arguments)
-    if arguments.keep_per_person is not None and arguments.keep_per_person < 1:
-        raise TfdfdError(f"--keep-per-person must be at least 1, got {arguments.keep_per_person}")
-    if arguments.keep_to is not None and arguments.keep_per_person is None:
-        raise TfdfdError("--keep-to says where the small training set goes: add --keep-per-person N")
+    _check_flags(arguments)
     console = make_console()
 
     from tfdfd.data.people import people_table, with_people, write_people
@@ -65,15 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     store = FaceStore.open(Path(arguments.store))
     manifest = store.manifest()
+    check_kept(store, manifest, arguments)
+    _check_sides(manifest, arguments, config)
     embeddings = _embed(store, config, console)
     clusters, settings = _cluster(embeddings, manifest, config, console)
     people = people_table(embeddings, clusters)
-    write_people(store.folder, people, settings)
+    write_people(store.folder, people, {**settings, "crops": store.fingerprint.preprocessing})
     _print_found(people, clusters, embeddings, console)
     table = with_people(manifest, people)
     split, problem = _split(table, arguments, config, console)
     if arguments.keep_per_person is not None:
-        _write_kept(store, table, people, arguments, config, console)
+        write_kept(store, table, people, arguments, console)
     _write_page(store, people, manifest, split, settings, embeddings, arguments, console)
     if problem is not None:
         raise problem
@@ -104,6 +108,43 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_flags(arguments: argparse.Namespace) -> None:
+    """Refuse what could not be honoured, before any work.
+
+    Raises:
+        TfdfdError: says which flag and what to do.
+    """
+    from tfdfd.data.split_options import check_options
+
+    if arguments.keep_per_person is not None and arguments.keep_per_person < 1:
+        raise TfdfdError(f"--keep-per-person must be at least 1, got {arguments.keep_per_person}")
+    if arguments.keep_to is not None and arguments.keep_per_person is None:
+        raise TfdfdError("--keep-to says where the small training set goes: add --keep-per-person N")
+    if arguments.keep_to is not None:
+        if Path(arguments.keep_to).is_dir():
+            raise TfdfdError(f"--keep-to must be a file, {arguments.keep_to} is a folder: name a CSV in it")
+        require_writable_folder(Path(arguments.keep_to).parent)
+    check_page("--page", "a page", arguments.page, None, file_name=PAGE_FILE)
+    check_options(**_split_options(arguments), drop_parted=arguments.drop_parted)
+
+
+def _split_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("val_folders", "val_originals", "val_fraction")}
+
+
+def _check_sides(manifest: pd.DataFrame, arguments: argparse.Namespace, config: PeopleConfig) -> None:
+    """Refuse folders or originals that make no two sides, whoever is seen where, before any work.
+
+    Raises:
+        TfdfdError: as `splits.split_manifest`.
+    """
+    from tfdfd.data.split_people import without_people
+    from tfdfd.data.splits import split_manifest
+
+    if arguments.val_folders is not None or arguments.val_originals is not None:
+        split_manifest(without_people(manifest), **_split_options(arguments), seed=config.seed)
+
+
 def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmbeddings:
     """Embed the tracks of a store, and say what could not be."""
     import_tensorflow()
@@ -124,7 +165,13 @@ def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmb
         return track(parts, "finding landmarks", console=console, transient=True)
 
     with WorkProgress(console, "embedding faces", "tracks", num_tracks) as progress:
-        embeddings = embed_tracks(store, embedder, watch=watch, on_tracks=progress.advance)
+        embeddings = embed_tracks(
+            store,
+            embedder,
+            watch=watch,
+            on_tracks=progress.advance,
+            say=lambda text: console.print(text, style="yellow"),
+        )
     if not len(embeddings.table):
         raise TfdfdError(
             f"none of the {num_tracks} tracks of the store {store.folder} could be embedded, the first: "
@@ -161,6 +208,7 @@ def _cluster(
     eps = EPS[cluster_on] if config.eps is None else config.eps
     if config.cluster_on is None:
         console.print(f"clustering on {cluster_on}, as is best for {num_real or len(is_fake)} tracks")
+    console.print(f"finding people among {len(is_fake):,} tracks")  # a log shows no status
     with console.status("finding people"):
         clusters = find_people(
             embeddings.vectors,
@@ -170,15 +218,23 @@ def _cluster(
             eps=config.eps,
             seed=config.seed,
         )
-    return clusters, {"embedder": config.embedder, "cluster_on": cluster_on, "eps": eps, "seed": config.seed}
+    found_by = {"embedder": config.embedder, "cluster_on": cluster_on, "eps": eps, "seed": config.seed}
+    return clusters, found_by
+
+
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count:,} people"
 
 
 def _print_found(people: pd.DataFrame, clusters: Clusters, embeddings: TrackEmbeddings, console: Console) -> None:
+    from tfdfd.reports.page import counted
+
     counts = people["person"].value_counts()
+    often, once = int((counts > 1).sum()), int((counts == 1).sum())
+    clips = counted(len(np.unique(values(people, "clip_id"))), "clip")
     console.print(
-        f"{len(counts):,} people in {len(people):,} tracks of {people['clip_id'].nunique():,} clips: "
-        f"{int((counts > 1).sum()):,} are seen more than once, the most seen in {int(counts.iloc[0]):,} tracks; "
-        f"{int((counts == 1).sum()):,} are seen once",
+        f"{_people(len(counts))} in {counted(len(people), 'track')} of {clips}: "
+        f"seen more than once {often:,}, the most seen in {counted(int(counts.iloc[0]), 'track')}; seen once {once:,}",
         style="bold",
     )
     if len(counts) == 1 and len(people) > 1:
@@ -201,8 +257,7 @@ def _split(
     from tfdfd.commands.train import print_split
     from tfdfd.data.splits import split_manifest
 
-    ways = ("val_folders", "val_originals", "val_fraction")
-    given = {name: getattr(arguments, name) for name in ways}
+    given = _split_options(arguments)
     is_asked = arguments.drop_parted or any(value is not None for value in given.values())
     if not is_asked and np.any(table["label"] == NO_LABEL):
         console.print("the clips have no labels, so there are no sides to show")
@@ -216,43 +271,6 @@ def _split(
         return None, None
     print_split(split, console)
     return split, None
-
-
-def _write_kept(
-    store: FaceStore,
-    table: pd.DataFrame,
-    people: pd.DataFrame,
-    arguments: argparse.Namespace,
-    config: PeopleConfig,
-    console: Console,
-) -> None:
-    from tfdfd.data.atomic import explain_write_errors, write_atomically
-    from tfdfd.data.keep_per_person import csv_of, keep_per_person
-    from tfdfd.data.ready_crops import READY_MADE
-    from tfdfd.data.tables import FACES_CSV, MANIFEST_CSV, rows_where
-    from tfdfd.data.track_embeddings import FOLDER
-
-    if np.any(table["label"] == NO_LABEL):
-        raise TfdfdError("--keep-per-person needs to know which clips are fake, and these have no labels")
-    count = arguments.keep_per_person
-    kept = rows_where(table, keep_per_person(table, people, count=count, seed=config.seed))
-    is_crops = store.fingerprint.preprocessing["detector"] == READY_MADE
-    name = FACES_CSV if is_crops else MANIFEST_CSV
-    path = Path(arguments.keep_to or store.folder / FOLDER / f"kept_{count}" / name)
-    if is_crops and path.name != FACES_CSV:
-        raise TfdfdError(
-            f"--keep-to: a CSV of ready-made crops is known by its name: call it {path.parent / FACES_CSV}"
-        )
-    with explain_write_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, csv_of(kept).to_csv(index=False).encode())
-    num_fake = int(np.sum(values(kept, "label") == FAKE))
-    console.print(
-        f"kept {len(kept):,} of {len(table):,} clips ({len(kept) - num_fake:,} real, {num_fake:,} fake), at most "
-        f"{count} of each person and label but where a person is seen only beside others: --data {path}"
-    )
-    if num_fake == 0:
-        console.print("no fake is kept: there is none with a face", style="yellow")
 
 
 def _write_page(
@@ -291,4 +309,4 @@ def _write_page(
     path = Path(arguments.page or store.folder / FOLDER / PAGE_FILE)
     labels = dict(zip(manifest["clip_id"], manifest["label"].tolist(), strict=True))
     size = write_people_page(store, path, people, labels=labels, sides=sides, facts=facts, notices=tuple(notices))
-    console.print(f"page {path}: {size / 1e6:.1f} MB, open it in a browser")
+    print_page("page", path, size, console)

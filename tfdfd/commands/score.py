@@ -173,6 +173,8 @@ def _conclude(
         _print_scores(console, scoring.title, clips)
     if len(clips) < num_clips:
         print(f"{len(clips)} of {num_clips} clips are done, the others are not scored", file=sys.stderr)
+    if num_warned := sum(bool(clip.warnings) for clip in clips):
+        print(f"{num_warned} of {num_clips} clips have warnings", file=sys.stderr)
     if num_failed := sum(clip.status == FAILED for clip in clips):
         print(f"{num_failed} of {num_clips} clips failed", file=sys.stderr)
 

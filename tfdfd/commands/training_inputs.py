@@ -15,6 +15,7 @@ from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.inputs import has_gpu, make_datasets, make_frame_source, names_data, provenance
 from tfdfd.data.degradation import Degradation
 from tfdfd.data.manifest import NO_LABEL, Manifest, clips_in
+from tfdfd.data.mask_strips import check_masks
 from tfdfd.data.splits import TRAIN, VAL, Split
 from tfdfd.data.tables import rows_where, values
 from tfdfd.faces.config import ExtractionConfig
@@ -152,7 +153,7 @@ def _print_masks(table: FaceTable, console: Console) -> None:
     """Print of how many faces it is known what was altered.
 
     Raises:
-        TfdfdError: if it is of no fake, or the masks of one are not there.
+        TfdfdError: if it is of no fake, or masks are missing or damaged.
     """
     if table.masks is None:
         return
@@ -163,8 +164,7 @@ def _print_masks(table: FaceTable, console: Console) -> None:
             f"of none of the {faces} fake faces to train on it is known what was altered: look at what `tfdfd masks` "
             "printed, or leave out --segmentation"
         )
-    if lost := [path for path in table.masks.paths if path and not Path(path).is_file()]:
-        raise TfdfdError(f"{len(lost)} masks of the store are gone, such as {lost[0]}: run `tfdfd masks` again")
+    check_masks([path for path in table.masks.paths if path])
     console.print(
         f"masks: known of {known} of {faces} fake faces to train on; the others teach the face's logit alone"
         if known < faces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ class ClipCache:
         if path.is_file():
             require_same_preprocessing(
                 fingerprint,
-                Fingerprint.from_file(path),
+                Fingerprint.from_file(path, advice=f"Delete the folder {folder}: it is made anew"),
                 expected_name="this run",
                 found_name=f"the cache {folder}",
                 accept=False,
@@ -66,19 +66,22 @@ class ClipCache:
         """Return the file of a clip, there or not."""
         return self.folder / (record_name(clip_id).removesuffix(".json") + ".npz")
 
-    def get(self, clip_id: str, made_of: Mapping[str, object]) -> dict[str, np.ndarray] | None:
+    def get(
+        self, clip_id: str, made_of: Mapping[str, object], *, names: Collection[str] = ()
+    ) -> dict[str, np.ndarray] | None:
         """Return the arrays of a clip; None where there are none, they were made of something else, or are damaged.
 
         Args:
             clip_id: the clip.
             made_of: what they depend on beside the fingerprint, e.g. the size of the clip's file; JSON-able.
+            names: arrays without which a file is damaged.
         """
         try:
             arrays = read_arrays(self.path(clip_id))
         except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
             return None
         kept = str(arrays.pop(_MADE_OF, ""))
-        return arrays if kept == _told(made_of) else None
+        return arrays if kept == _told(made_of) and arrays.keys() >= set(names) else None
 
     def put(self, clip_id: str, made_of: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the arrays of a clip.

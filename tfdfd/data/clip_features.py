@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfdfd.clip import ClipError
 from tfdfd.data.audio import AUDIO_SETTINGS, FAILED, NO_AUDIO, NO_FILE, ClipSound, read_sound
 from tfdfd.data.clip_cache import ClipCache
 from tfdfd.data.fingerprint import Fingerprint
@@ -20,6 +21,9 @@ FeaturesOfFaces = Callable[[np.ndarray], np.ndarray]
 
 _USUAL_RATE = 25.0
 """Frames a second of a clip that does not say."""
+
+_OF_SOUND, _OF_FACES = ("log_mel", "is_sound", "status", "reason"), ("features", "is_face")
+"""The arrays of a clip in each cache."""
 
 Record = Mapping[str, Any]
 """A row of a store's index of clips, or a clip's record."""
@@ -98,7 +102,7 @@ def kept_sound(cache: ClipCache, record: Record, path: Path) -> dict[str, np.nda
         `log_mel` float16 (frames, bands), 0 where there is no sound, `is_sound` bool (frames,), `status` and `reason`.
     """
     made_of = {"source_bytes": int(record["source_bytes"]), "span": span_of(record)}
-    if (kept := cache.get(record["clip_id"], made_of)) is not None:
+    if (kept := cache.get(record["clip_id"], made_of, names=_OF_SOUND)) is not None:
         return kept
     sound = sound_of_clip(record, path)
     if sound.is_sound.any():
@@ -134,16 +138,22 @@ def kept_faces(
         `features` float16 (faces, d), in playing order, and `is_face` bool (places,): where they stand.
 
     Raises:
-        ClipError: if the strip cannot be decoded.
+        ClipError: if the strip is missing or cannot be decoded.
     """
     strip = store.folder / track["strip"]
     is_face = np.asarray(track["is_face"], np.bool_)
+    try:
+        strip_bytes = strip.stat().st_size
+    except OSError as error:
+        raise ClipError(
+            f"its strip {track['strip']} cannot be read ({error.strerror}): `tfdfd prepare` makes it again"
+        ) from error
     made_of = {
         "source_bytes": int(record["source_bytes"]),
-        "strip_bytes": strip.stat().st_size,
+        "strip_bytes": strip_bytes,
         "faces": is_face.tolist(),
     }
-    if (kept := cache.get(record["clip_id"], made_of)) is not None:
+    if (kept := cache.get(record["clip_id"], made_of, names=_OF_FACES)) is not None:
         return kept
     crops = read_strip(strip, num_places=store.num_places)[is_face]
     arrays = {"features": network(crops).astype(np.float16), "is_face": is_face}

@@ -5,6 +5,7 @@ The figures behind the defaults are in docs/people.md; `benchmarks/people.py` pr
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.cluster import DBSCAN
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 CLUSTER_ON = ("pca", "tsne")
 """What DBSCAN sees: the principal components, or the map that t-SNE draws of them."""
@@ -30,6 +32,8 @@ _JOINS, _JOINS_BY_FEW_FACES = 0.28, 0.20
 _PERPLEXITY, _ITERATIONS = 30.0, 500
 _MAP_PERCENTILE = 99
 """Of the distances in the map between embeddings that are near each other: so many of them DBSCAN shall bridge."""
+_THREADS_FROM = 2000
+"""Points of a map from which a second thread gains more than waiting for it can cost."""
 _AT_ONCE = 2048
 
 
@@ -157,7 +161,9 @@ def tsne_map(components: np.ndarray, *, seed: int) -> np.ndarray:
     start *= 1e-4 / float(start[:, 0].std())  # as scikit-learn scales its own start
     perplexity = min(_PERPLEXITY, (n - 1) / 3)
     tsne = TSNE(2, perplexity=perplexity, max_iter=_ITERATIONS, random_state=seed, n_jobs=-1, init=start)  # pyright: ignore[reportArgumentType]
-    return tsne.fit_transform(components).astype(np.float32)
+    # Threads wait for each other many thousand times, spinning: on cores that others use, few points took minutes.
+    with threadpool_limits(1) if n < _THREADS_FROM else nullcontext():
+        return tsne.fit_transform(components).astype(np.float32)
 
 
 def map_eps(components: np.ndarray, tsne: np.ndarray, eps: float) -> float:

@@ -27,8 +27,12 @@ class Fingerprint:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @staticmethod
-    def from_file(path: Path) -> Fingerprint:
+    def from_file(path: Path, *, advice: str = "") -> Fingerprint:
         """Read a fingerprint.
+
+        Args:
+            path: its file.
+            advice: what to do where it is damaged, for the message.
 
         Raises:
             TfdfdError: if the file is missing or is not a fingerprint.
@@ -41,7 +45,7 @@ class Fingerprint:
         except OSError as error:
             raise TfdfdError(f"the fingerprint {path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise TfdfdError(f"{path} is not a fingerprint: {error}") from error
+            raise TfdfdError(f"{path} is not a fingerprint: {error}{f'. {advice}' if advice else ''}") from error
 
 
 def preprocessing_differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from tfdfd.clip import OK, ClipError, TfdfdError
 from tfdfd.data.altered_region import RegionSettings
 from tfdfd.data.atomic import explain_write_errors, write_atomically, write_parquet
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
-from tfdfd.data.mask_strips import decode_masks, encode_masks
+from tfdfd.data.mask_records import INDEX_COLUMNS, index_of, read_record
+from tfdfd.data.mask_strips import decode_masks, encode_masks, mask_problem
 from tfdfd.data.rows import TrackMasks
 from tfdfd.data.store import FaceStore
 from tfdfd.data.store_records import record_name, strip_name
@@ -33,8 +35,7 @@ MASK_STATUSES = (OK, NO_ORIGINAL, OTHER_LENGTH, OTHER_SIZE, FAILED)
 cannot be laid on it; or something else is wrong, as the reason says."""
 RULES = 1
 """Raised whenever the same clips would give other masks."""
-INDEX = "masks.parquet"
-INDEX_COLUMNS = ["clip_id", "status", "reason", "fake_bytes", "track", "mask", "is_known", "altered_share"]
+INDEX, _RECORDS = "masks.parquet", "records"
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,14 @@ class MaskStore:
         self.store, self.folder = store, store.folder / MASKS
         self.fingerprint = mask_fingerprint(store, settings)
         if self.is_there:
+            advice = f"Delete {self.folder} and run `tfdfd masks --store {store.folder}`: masks are made anew"
             require_same_preprocessing(
                 self.fingerprint,
-                Fingerprint.from_file(self._file),
+                Fingerprint.from_file(self._file, advice=advice),
                 expected_name=f"this version of tfdfd and the crops of {store.folder}",
                 found_name=f"the masks {self.folder}",
                 accept=False,
-                advice=f"Delete {self.folder} and run `tfdfd masks --store {store.folder}`: masks are made anew",
+                advice=advice,
             )
 
     @property
@@ -108,23 +110,26 @@ class MaskStore:
         """Whether any masks were made."""
         return self._file.is_file()
 
+    @property
+    def is_of_unknown_make(self) -> bool:
+        """Whether records are there and nothing that says how their masks were made: `begin` takes them away."""
+        return not self.is_there and any((self.folder / _RECORDS).glob("*/*.json"))
+
     def begin(self) -> None:
         """Make the folder, and take away the index while it may be out of date."""
         with explain_write_errors(self.folder):
             self.folder.mkdir(exist_ok=True)
+            if self.is_of_unknown_make:
+                shutil.rmtree(self.folder / _RECORDS)
             write_atomically(self._file, self.fingerprint.to_json().encode())
             (self.folder / INDEX).unlink(missing_ok=True)
 
     def record(self, clip_id: str) -> dict[str, Any] | None:
-        """Return the record of a fake, None if it is not done."""
-        try:
-            record = json.loads((self.folder / record_name(clip_id)).read_bytes())
-        except (FileNotFoundError, ValueError):  # a damaged one is none: the fake is done again
-            return None
-        return record if isinstance(record, dict) and {"status", "tracks", "fake_bytes"} <= record.keys() else None
+        """Return the record of a fake, None if it is not done; a damaged one is none, so the fake is done again."""
+        return read_record(self.folder / record_name(clip_id))
 
     def holds(self, clip_id: str, *, fake_bytes: int, original_bytes: int, retry_failed: bool = False) -> bool:
-        """Return whether a fake is done: recorded, from these files, with every strip in place.
+        """Return whether a fake is done: recorded, from these files, with every strip in place and whole.
 
         Args:
             clip_id: the fake.
@@ -132,12 +137,12 @@ class MaskStore:
             original_bytes: size of its original's file now, FILE_IS_GONE if there is none.
             retry_failed: count every status but ok as not done.
         """
-        record = self.record(clip_id)
+        record = self.record(clip_id) if self.is_there else None
         if record is None or (retry_failed and record["status"] != OK):
             return False
         if (record["fake_bytes"], record["original_bytes"]) != (fake_bytes, original_bytes):
             return False
-        return all((self.folder / track["mask"]).is_file() for track in record["tracks"])
+        return not any(mask_problem(self.folder / track["mask"]) for track in record["tracks"])
 
     def write(self, made: ClipMasks, *, fake_bytes: int, original_bytes: int) -> None:
         """Write a fake's masks, then its record.
@@ -172,39 +177,60 @@ class MaskStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
 
-    def rebuild_index(self) -> None:
-        """Write the index anew from the records; who calls it holds `store.writing()`."""
-        with explain_write_errors(self.folder):
-            write_parquet(self.folder / INDEX, self._index())
+    def rebuild_index(self) -> list[Path]:
+        """Write the index anew from the records; who calls it holds `store.writing()`.
 
-    def _index(self) -> pd.DataFrame:
-        rows = []
-        for path in sorted((self.folder / "records").glob("*/*.json")):
-            try:
-                record = json.loads(path.read_bytes())
-            except ValueError as error:
-                raise TfdfdError(
-                    f"the record {path} is damaged: delete it; `tfdfd masks` does its fake again"
-                ) from error
-            of_clip = {name: record[name] for name in ("clip_id", "status", "reason", "fake_bytes")}
-            none: list[dict[str, Any]] = [{"mask": "", "is_known": [], "altered_share": []}]
-            rows += [{**of_clip, "track": n, **track} for n, track in enumerate(record["tracks"] or none)]
-        table = pd.DataFrame.from_records(rows, columns=INDEX_COLUMNS)
-        return table.sort_values(["clip_id", "track"], kind="stable", ignore_index=True)
+        Returns:
+            The damaged records, which are left out of it: of fakes that are no longer asked for, else they were done
+            again.
+        """
+        damaged: list[Path] = []
+        with explain_write_errors(self.folder):
+            write_parquet(self.folder / INDEX, index_of(self._records(damaged)))
+        return damaged
+
+    def _records(self, damaged: list[Path]) -> Iterator[dict[str, Any]]:
+        for path in sorted((self.folder / _RECORDS).glob("*/*.json")):
+            record = read_record(path)
+            if record is None:
+                damaged.append(path)
+            else:
+                yield record
+
+    @property
+    def has_index(self) -> bool:
+        """Whether the index is there and whole; else `index` makes one of the records each time."""
+        return self._read_index() is not None
+
+    def _read_index(self) -> pd.DataFrame | None:
+        try:
+            table = pd.read_parquet(self.folder / INDEX)
+        except (OSError, ValueError):  # pyarrow's errors are both
+            return None
+        return table if list(table.columns) == INDEX_COLUMNS else None
 
     def index(self) -> pd.DataFrame:
         """Return one row a track of each fake that is done, one alone where it has no masks: INDEX_COLUMNS.
 
+        Where the index is missing or damaged, its rows come from the records.
+
         Raises:
-            TfdfdError: if no masks were made here.
+            TfdfdError: if no masks were made here, or neither the index nor a record can be read.
         """
         if not self.is_there:
             raise TfdfdError(
                 f"the store {self.store.folder} has no masks: run `tfdfd masks --store {self.store.folder}`"
             )
-        with suppress(FileNotFoundError):
-            return pd.read_parquet(self.folder / INDEX)
-        return self._index()
+        if (table := self._read_index()) is not None:
+            return table
+        damaged: list[Path] = []
+        table = index_of(self._records(damaged))
+        if damaged:
+            raise TfdfdError(
+                f"the record {damaged[0]} is damaged and there is no index of the masks: run `tfdfd masks --store "
+                f"{self.store.folder}` again"
+            )
+        return table
 
     def read(self, mask: str) -> np.ndarray:
         """Return the masks of one track, bool (num_places, size, size).

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tfdfd.clip import ClipError
+from tfdfd.clip import ClipError, TfdfdError
 
 ALTERED = 255
 """What an altered pixel is in the file; all others are 0."""
+_SIGNATURE, _END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
+"""What every PNG begins and ends with."""
 
 
 def encode_masks(masks: np.ndarray) -> bytes:
@@ -57,3 +61,39 @@ def decode_masks(strip: bytes, *, num_places: int) -> np.ndarray:
             f"{pixels.shape}"
         )
     return (pixels > ALTERED // 2).reshape(num_places, pixels.shape[1], pixels.shape[1])
+
+
+def mask_problem(path: str | Path) -> str:
+    """Return what is wrong with a file of masks: missing, empty, cut off or no PNG; empty if nothing is.
+
+    Looks at the first and last bytes only, as `strips.check_strips` does and for the same reason.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_SIGNATURE))
+            if not start:
+                return "empty"
+            if start != _SIGNATURE:
+                return "not a PNG"
+            file.seek(-len(_END), io.SEEK_END)
+            return "" if file.read() == _END else "cut off"
+    except OSError as error:  # a file of less than the end's bytes too
+        return error.strerror or str(error)
+
+
+def check_masks(paths: Sequence[str]) -> None:
+    """Stop before any work if a file of masks is missing or damaged: a graph that meets it does not say which it was.
+
+    Args:
+        paths: files of masks.
+
+    Raises:
+        TfdfdError: naming the first few bad files and their number.
+    """
+    bad = [f"{path}: {problem}" for path in dict.fromkeys(paths) if (problem := mask_problem(path))]
+    if bad:
+        shown = "\n  ".join(bad[:5])
+        raise TfdfdError(
+            f"{len(bad)} masks of the store cannot be used, first of them:\n  {shown}\n"
+            "Run `tfdfd masks` again on the same store: it makes what is missing or damaged."
+        )

@@ -139,8 +139,12 @@ def compare_faces(
             around = shown[number][place] & windows.is_around
             is_known[place] = agreement(ours[number][place], theirs[number][place], around) >= LEAST_AGREEMENT
     if not np.any(known):
-        reason = f"around no face do fake and original show the same at the same frame; {lengths}"
-        raise _OfAnotherKind(OTHER_LENGTH if is_longer else FAILED, reason)
+        what = "around no face do fake and original show the same at the same frame"
+        (height, width), (their_height, their_width) = fakes.shape[1:3], originals.shape[1:3]
+        if (height, width) != (their_height, their_width):
+            sizes = f"the fake's frames are {width} x {height}, its original's {their_width} x {their_height}"
+            raise _OfAnotherKind(OTHER_SIZE, f"{what}; {sizes}; {lengths}")
+        raise _OfAnotherKind(OTHER_LENGTH if is_longer else FAILED, f"{what}; {lengths}")
     return ComparedFaces(ours, theirs, shown, known, _notes(placement, lengths, tracks, known))
 
 

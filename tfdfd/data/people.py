@@ -15,7 +15,9 @@ from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors, write_atomically, write_parquet
 from tfdfd.data.clusters import Clusters
 from tfdfd.data.connected_sets import BETWEEN_PEOPLE, people_seen
+from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.splits import TRAIN, VAL
+from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import rows_where, values
 from tfdfd.data.track_embeddings import FOLDER, TrackEmbeddings
 
@@ -72,6 +74,28 @@ def write_people(store_folder: Path, table: pd.DataFrame, settings: Mapping[str,
         write_parquet(folder / PEOPLE_FILE, table)
 
 
+def require_people_of(store: FaceStore) -> None:
+    """Refuse a table of people that was made of crops with other settings than those of its store.
+
+    Raises:
+        TfdfdError: says both values, or that nothing tells what it was made of.
+    """
+    path = store.folder / FOLDER / SETTINGS_FILE
+    again = f"run `tfdfd people --store {store.folder}` again"
+    try:
+        made = Fingerprint({"crops": dict(json.loads(path.read_bytes())["crops"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:  # gone, damaged, or of an older version
+        raise TfdfdError(f"{path} does not say in which crops the people beside it were found: {again}") from error
+    require_same_preprocessing(
+        Fingerprint({"crops": store.fingerprint.preprocessing}),
+        made,
+        expected_name=f"the store {store.folder}",
+        found_name=f"its table of people {path.parent / PEOPLE_FILE}",
+        accept=False,
+        advice=f"These people were found in other crops: {again}",
+    )
+
+
 def read_people(store_folder: Path) -> pd.DataFrame | None:
     """Return the table of people of a store, None where `tfdfd people` has not been there.
 
@@ -115,14 +139,19 @@ def _joined(named: str, added: str) -> str:
     return BETWEEN_PEOPLE.join(dict.fromkeys(name for name in people if name))
 
 
-def unknown_people(clip_ids_with_faces: np.ndarray, people: pd.DataFrame) -> np.ndarray:
-    """Return the clips with a face that a table of people does not know: they came into the store after it.
+def unknown_people(tracks: pd.DataFrame, people: pd.DataFrame) -> np.ndarray:
+    """Return the clips with a track that a table of people does not know: it came into the store after it.
 
     Args:
-        clip_ids_with_faces: object, shape (n,).
+        tracks: clip_id and track of those of the store.
         people: the table of people.
+
+    Returns:
+        Clip ids, object (n,), sorted, each once.
     """
-    return np.setdiff1d(clip_ids_with_faces, values(people, "clip_id"))
+    known = set(zip(people["clip_id"], people["track"], strict=True))
+    is_late = [pair not in known for pair in zip(tracks["clip_id"], tracks["track"], strict=True)]
+    return np.unique(values(rows_where(tracks, np.array(is_late, bool)), "clip_id"))
 
 
 def people_of_sides(table: pd.DataFrame) -> dict[str, set[str]]:

@@ -19,6 +19,7 @@ from tfdfd.data.connected_sets import (
     is_fake,
     unknown_originals,
 )
+from tfdfd.data.split_options import check_options, told
 from tfdfd.data.split_people import parted_families, require_whole_people, without_people
 from tfdfd.data.tables import rows_where, some, values
 
@@ -76,15 +77,9 @@ def split_manifest(
     Raises:
         TfdfdError: if the options are wrong, part a connected set, or leave a side empty or without a label it needs.
     """
-    options = {"val_folders": val_folders, "val_originals": val_originals, "val_fraction": val_fraction}
-    given = {name: value for name, value in options.items() if value is not None}
-    if len(given) > 1:
-        raise TfdfdError(f"Give one of --val-folders, --val-originals and --val-fraction, got {_flags(given)}.")
-    if drop_parted and val_folders is None and val_originals is None:
-        raise TfdfdError(
-            "--drop-parted leaves out what --val-folders or --val-originals would put on both sides: give one of "
-            "these, or leave it out"
-        )
+    given = check_options(
+        val_folders=val_folders, val_originals=val_originals, val_fraction=val_fraction, drop_parted=drop_parted
+    )
     sets = connected_sets(table)
     _check_sides(table, np.zeros(len(table), bool), "the data", needs_fakes, whole=True)
     notes = []
@@ -100,13 +95,13 @@ def split_manifest(
             notes.append(_left_out(table, kept))
             table, is_val = rows_where(table, kept), is_val[kept]
         else:
-            require_whole_people(table, is_val, _flags(given))
+            require_whole_people(table, is_val, told(given))
     elif val_fraction is not None:
         is_val = _fraction_of_sets(table, sets, val_fraction, seed, needs_fakes)
     else:
         given, is_val, note = _default(table, sets, seed, needs_fakes)
         notes.append(note)
-    _check_sides(table, is_val, _flags(given), needs_fakes)
+    _check_sides(table, is_val, told(given), needs_fakes)
     loose = int((unknown_originals(table) & (values(table, "folder") == "")).sum())
     if loose:
         notes.append(
@@ -152,10 +147,6 @@ def _left_out(table: pd.DataFrame, kept: np.ndarray) -> str:
         f"out, for people of the validation side are seen in them or in their originals or fakes: "
         f"{some(left['clip_id'], limit=5)}."
     )
-
-
-def _flags(options: dict[str, object]) -> str:
-    return " and ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
 
 
 def _parts(text: str, flag: str) -> list[str]:
@@ -226,8 +217,6 @@ def _find_original(name: str, keys: np.ndarray, owners: np.ndarray) -> str:
 def _fraction_of_sets(
     table: pd.DataFrame, sets: np.ndarray, fraction: float, seed: int, needs_fakes: bool
 ) -> np.ndarray:
-    if not 0 < fraction < 1:
-        raise TfdfdError(f"--val-fraction must be above 0 and below 1, got {fraction}.")
     is_val = choose_sets(table, sets, fraction=fraction, seed=seed)
     if _lacking(table, is_val, needs_fakes):
         sizes = np.bincount(sets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ FACES_A_TRACK = 5
 _RULES = 1
 """Raised whenever our alignment or choice of faces would give other vectors."""
 _FINGERPRINT, _PARTS = "embedder.json", "embeddings"
+_PART_COLUMNS = ("clip_id", "track", "strip", "bytes", "num_faces", "num_aligned", "vector")
 _TRACKS_A_PART = 256
 _TRACKS_AT_ONCE = 32
 """Tracks whose faces go through the network together: 160 faces at most."""
@@ -64,7 +66,12 @@ def embedding_fingerprint(store: FaceStore, embedder: FaceEmbedder) -> Fingerpri
 
 
 def embed_tracks(
-    store: FaceStore, embedder: FaceEmbedder, *, watch: Watch, on_tracks: Callable[[int], None] = lambda count: None
+    store: FaceStore,
+    embedder: FaceEmbedder,
+    *,
+    watch: Watch,
+    on_tracks: Callable[[int], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> TrackEmbeddings:
     """Embed every track of a store; what an earlier run has embedded is taken from the store.
 
@@ -73,6 +80,7 @@ def embed_tracks(
         embedder: makes the vectors.
         watch: shows the search for landmarks in ready-made crops.
         on_tracks: told how many tracks are done, those of earlier runs first.
+        say: told what of earlier runs is damaged, and made anew.
 
     Returns:
         The embeddings.
@@ -83,21 +91,11 @@ def embed_tracks(
     folder = store.folder / FOLDER
     made = embedding_fingerprint(store, embedder)
     with explain_write_errors(folder):
-        (folder / _PARTS).mkdir(parents=True, exist_ok=True)
-        if (folder / _FINGERPRINT).is_file():
-            require_same_preprocessing(
-                made,
-                Fingerprint.from_file(folder / _FINGERPRINT),
-                expected_name="this run",
-                found_name=f"the embeddings in {folder}",
-                accept=False,
-                advice=f"Use the embedder that they were made with, or delete {folder} to make them anew",
-            )
-        else:
-            write_atomically(folder / _FINGERPRINT, made.to_json().encode())
+        _begin(folder, made, say)
     tracks = store.tracks()
     tracks = tracks.assign(bytes=[_bytes(store.folder / strip) for strip in tracks["strip"]])
-    found = _known(folder / _PARTS, tracks)
+    with explain_write_errors(folder):
+        found = _known(folder / _PARTS, tracks, say)
     missing = rows_where(tracks, np.array([key not in found for key in _keys(tracks)], bool))
     on_tracks(len(tracks) - len(missing))
     failed: list[tuple[str, int, str]] = []
@@ -187,10 +185,58 @@ def _keys(tracks: pd.DataFrame) -> Iterator[tuple[str, int, int]]:
         yield str(clip_id), int(track), int(size)
 
 
-def _known(folder: Path, tracks: pd.DataFrame) -> dict[tuple[str, int, int], dict[str, Any]]:
-    wanted = set(_keys(tracks))
-    parts = [row for path in sorted(folder.glob("*.parquet")) for row in records(pd.read_parquet(path))]
-    return {key: row for row in parts if (key := _key(row)) in wanted}
+def _begin(folder: Path, made: Fingerprint, say: Callable[[str], None]) -> None:
+    """Refuse embeddings that were made otherwise; drop those of which nothing says how."""
+    path, parts = folder / _FINGERPRINT, folder / _PARTS
+    if not path.is_file():
+        if parts.is_dir() and any(parts.iterdir()):
+            say(f"{path} is gone, so nothing says how the embeddings beside it were made: they are made anew")
+            shutil.rmtree(parts)
+        parts.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, made.to_json().encode())
+        return
+    anew = f"delete {path} to make them anew"
+    found = Fingerprint.from_file(path, advice=f"It says how embeddings were made: {anew}")
+    of_crops = {"crops": made.preprocessing["crops"]}
+    is_of_other_crops = found.preprocessing | of_crops == made.preprocessing
+    require_same_preprocessing(
+        made,
+        found,
+        expected_name="this run",
+        found_name=f"the embeddings in {folder}",
+        accept=False,
+        advice=(
+            f"They were made of crops with other settings than those that are here: {anew}"
+            if is_of_other_crops
+            else f"Use the embedder that they were made with, or {anew}"
+        ),
+    )
+    parts.mkdir(exist_ok=True)
+
+
+def _known(
+    folder: Path, tracks: pd.DataFrame, say: Callable[[str], None]
+) -> dict[tuple[str, int, int], dict[str, Any]]:
+    """Return what earlier runs embedded; a damaged part is dropped."""
+    wanted, known = set(_keys(tracks)), {}
+    for path in sorted(folder.glob("*.parquet")):
+        part, problem = _read_part(path)
+        if problem:
+            say(f"{path} is damaged ({problem}): its tracks are embedded again")
+            path.unlink()
+        known |= {key: row for row in part if (key := _key(row)) in wanted}
+    return known
+
+
+def _read_part(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of a part, or none and what is wrong with it."""
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        return [], str(error)
+    if lacking := [name for name in _PART_COLUMNS if name not in table]:
+        return [], f"it lacks the columns {lacking}"
+    return records(table), ""
 
 
 def _write_part(folder: Path, part: list[dict[str, Any]]) -> None:

@@ -82,7 +82,8 @@ def _load(model: keras.Model, path: Path, found: Shapes, what: str, hint: str) -
     expected = _saved_shapes(model)
     if expected != found:
         raise TfdfdError(
-            f"{path} does not hold the weights of {what}: {_differences(expected, found)}. {hint} choose its --backbone"
+            f"{path} does not hold the weights of {what}: {_differences(expected, found)}. {hint} choose its "
+            "backbone (--backbone; of features of faces --face-backbone)"
         )
     model.load_weights(path)
 

@@ -29,6 +29,7 @@ class ClipVerdict:
         self._windows: list[ScoredWindow] = []
         self._errors: list[ClipError] = []
         self._warnings: list[str] = []
+        self._sound_problem = ""
         self._no_face = ""
         self._read_until: float | None = None
         self.num_looked_at = 0
@@ -57,6 +58,11 @@ class ClipVerdict:
         """Take in why a window could not be read."""
         self._errors.append(error)
 
+    def add_sound_problem(self, reason: str) -> None:
+        """Take in what is wrong with the sound of a window; the first counts, for mostly they have the same."""
+        said = reason.removeprefix(f"{self._path}: ")  # the clip's path stands beside its warnings
+        self._sound_problem = self._sound_problem or f"{said}; what is missing of the sound is masked"
+
     def finish(self, *, num_places_left_out: int) -> ScoredClip:
         """Return what is said of the clip.
 
@@ -77,7 +83,7 @@ class ClipVerdict:
             max_score=max(scores) if scores and self._num_windows > 1 else None,
             windows=tuple(self._windows),
             took_seconds=self._watch.seconds,
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *([self._sound_problem] if self._sound_problem else [])),
         )
 
     def _without_face(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -24,8 +23,6 @@ from tfdfd.serving.time_limit import Clock, Pace
 
 if TYPE_CHECKING:
     from tfdfd.serving.saved_model import LoadedModel, Sound
-
-_log = logging.getLogger(__name__)
 
 _SHORTEST_SOUND_SECONDS = 0.04
 """Of a clip of one frame, which says of no time how long it is shown."""
@@ -123,7 +120,7 @@ class LocalScorer:
         faces = self._find(part.path, frames)
         num_there = _num_places(frames)
         chosen = self._places_to_score(part, faces, num_there)
-        window = self._score(part, frames, faces, chosen)
+        window = self._score(part, frames, faces, chosen, verdict)
         verdict.add(part, frames, faces, window, num_looked_at=int(chosen[:num_there].sum()))
 
     def _find(self, path: Path, frames: ClipFrames) -> ClipFaces:
@@ -143,7 +140,9 @@ class LocalScorer:
             chosen[choose_frame_indices(num_there, num_places=count)] = True
         return chosen
 
-    def _score(self, part: ClipPart, frames: ClipFrames, faces: ClipFaces, chosen: np.ndarray) -> ScoredWindow:
+    def _score(
+        self, part: ClipPart, frames: ClipFrames, faces: ClipFaces, chosen: np.ndarray, verdict: ClipVerdict
+    ) -> ScoredWindow:
         """Score the faces at the chosen places."""
         assert part.window is not None
         start, end = part.window.start_seconds, part.window.end_seconds
@@ -154,7 +153,7 @@ class LocalScorer:
             return ScoredWindow(start, end, None)
         crops = np.stack(faces.crops)
         began = self._clock()
-        sound = (self._sound_of(part, len(crops)),) if self.model.hears else ()
+        sound = (self._sound_of(part, len(crops), verdict),) if self.model.hears else ()
         scores, probabilities = self.model.score(crops, is_face, *sound)
         self._pace.saw_faces(int(is_face.sum()), self._clock() - began)
         if not np.isfinite(scores).all():
@@ -180,13 +179,13 @@ class LocalScorer:
         )
         return ScoredWindow(start, end, score, tracks)
 
-    def _sound_of(self, part: ClipPart, num_people: int) -> Sound:
-        """Return the sound of a part, for each of its people."""
+    def _sound_of(self, part: ClipPart, num_people: int, verdict: ClipVerdict) -> Sound:
+        """Return the sound of a part, for each of its people; what is wrong with it is told to the verdict."""
         assert part.window is not None
         start, end = (part.first_seconds + at for at in (part.window.start_seconds, part.window.end_seconds))
         sound = read_sound(part.path, start_seconds=start, end_seconds=max(end, start + _SHORTEST_SOUND_SECONDS))
-        if sound.status != OK and part.number == 0:
-            _log.warning("%s; what is missing of the sound is masked", sound.reason)
+        if sound.status != OK:
+            verdict.add_sound_problem(sound.reason)
         waveform, is_sound = (np.repeat(each[None], num_people, axis=0) for each in (sound.waveform, sound.is_sound))
         return waveform, is_sound
 
