@@ -140,7 +140,7 @@ if [[ "$demo" == yes ]]; then
 fi
 say "Done. Next:"
 cat <<'EOF'
-  .venv/bin/python -m pytest                       the tests
+  .venv/bin/python -m pytest -n 2                  the tests
   .venv/bin/tfdfd doctor                           what this machine can do
   .venv/bin/python run_train.py --demo             the main job on the demo
   .venv/bin/python run_train.py --data DIR         the main job on your clips

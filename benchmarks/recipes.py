@@ -61,6 +61,12 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {
     "hidden layer": ("--hidden-size", "512"),
 }
 """What is added to plain, one at a time."""
+WITHOUT: dict[str, tuple[str, ...]] = {
+    "winning, not paired": ("--balance", "weights"),
+    "winning, no MixUp": ("--mixup", "0"),
+    "winning, dropout 0.3": ("--dropout", "0.3"),
+}
+"""What is taken away from winning, one at a time."""
 
 
 def runs_of(seeds: int) -> dict[str, tuple[str, ...]]:
@@ -69,6 +75,7 @@ def runs_of(seeds: int) -> dict[str, tuple[str, ...]]:
     for seed in range(seeds):
         runs[f"plain/{seed}"] = ("--seed", str(seed))
         runs[f"winning/{seed}"] = ("--recipe", "winning", "--seed", str(seed))
+    runs |= {f"{name}/0": ("--recipe", "winning", *flags) for name, flags in WITHOUT.items()}
     return runs | {f"{name}/0": flags for name, flags in INGREDIENTS.items()}
 
 
