@@ -38,6 +38,7 @@ from tfdfd.data.masks import CropGeometry, compare_faces
 from tfdfd.data.store import FaceStore
 from tfdfd.data.transcoding import reencode_h264
 from tfdfd.data.video import probe
+from tfdfd.evaluation.regions import iou
 
 ROOT = Path(__file__).parent.parent
 HELD_OUT = ("youtube/c23/585", "youtube/c23/599")
@@ -47,12 +48,6 @@ THRESHOLDS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32)
 KNOWN_CRFS, PAIR_CRFS, KNOWN_FRAMES = (23, 35), (35,), 100
 MODES = ("none", "second_head", "alone")
 PLACES, CROP_SIZE, INPUT_SIZE, STEPS = 17, 160, 112, 8
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the share of what either mask has that both have; 1 where neither has anything."""
-    either = (one | other).sum()
-    return float((one & other).sum() / either) if either else 1.0
 
 
 def run(*command: object, cwd: Path) -> str:

@@ -163,7 +163,7 @@ class FaceRows:
         Raises:
             ValueError: if the batch does not divide, or the rows do not fill whole batches.
         """
-        return self._take(_shard_indices(len(self), shard, num_shards, global_batch_size))
+        return self._take(shard_indices(len(self), shard, num_shards, global_batch_size))
 
     def _take(self, indices: np.ndarray) -> FaceRows:
         return FaceRows(
@@ -234,7 +234,7 @@ class StripRows:
 
         Args and Raises: as `FaceRows.shard`.
         """
-        return self.take(_shard_indices(len(self), shard, num_shards, global_batch_size))
+        return self.take(shard_indices(len(self), shard, num_shards, global_batch_size))
 
     def joined(self, others: StripRows) -> StripRows:
         """Return these rows and others behind them, numbered anew."""
@@ -275,7 +275,8 @@ def _num_steps(num_rows: int, global_batch_size: int) -> int:
     return num_rows // global_batch_size
 
 
-def _shard_indices(num_rows: int, shard: int, num_shards: int, global_batch_size: int) -> np.ndarray:
+def shard_indices(num_rows: int, shard: int, num_shards: int, global_batch_size: int) -> np.ndarray:
+    """Return the rows of one pipeline, its equal and contiguous part of every global batch; see `FaceRows.shard`."""
     steps = _num_steps(num_rows, global_batch_size)
     if global_batch_size % num_shards or not 0 <= shard < num_shards:
         raise ValueError(

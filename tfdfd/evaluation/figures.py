@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdfd.evaluation.intervals import NUM_REPLICATES, Interval, bootstrap_intervals, edges_of
+from tfdfd.evaluation.intervals import NUM_REPLICATES, Interval, bootstrap_intervals, edges_of, with_interval
 from tfdfd.evaluation.metrics import METRICS, FigureSettings, score_metrics
 
 
@@ -31,10 +31,8 @@ class Figures:
 
     def written(self, name: str) -> str:
         """Return a figure with its interval, such as `0.8340  [0.8123, 0.8541]`; `-` where there is none."""
-        value, edges = self.values[name], self.intervals[name]
-        if value is None:
-            return "-"
-        return f"{value:.4f}" + ("" if edges is None else f"  [{edges.low:.4f}, {edges.high:.4f}]")
+        value = self.values[name]
+        return "-" if value is None else with_interval(value, self.intervals[name])
 
     def to_json(self) -> dict[str, Any]:
         """Return them flat, as they stand in metrics.json: figures, counts, and `intervals` as [low, high]."""

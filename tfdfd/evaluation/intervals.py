@@ -31,6 +31,11 @@ def edges_of(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.low, interval.high]
 
 
+def with_interval(value: float, interval: Interval | None) -> str:
+    """Return a figure as it is printed, such as `0.8340  [0.8123, 0.8541]`."""
+    return f"{value:.4f}" + ("" if interval is None else f"  [{interval.low:.4f}, {interval.high:.4f}]")
+
+
 def bootstrap_intervals(
     labels: np.ndarray,
     scores: np.ndarray,

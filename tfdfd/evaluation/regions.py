@@ -15,7 +15,7 @@ from tfdfd.data.mask_store import MaskStore, track_masks
 from tfdfd.data.rows import TrackMasks
 from tfdfd.data.strips import read_strip
 from tfdfd.data.tables import values
-from tfdfd.evaluation.intervals import NUM_REPLICATES, Interval, edges_of, mean_interval
+from tfdfd.evaluation.intervals import NUM_REPLICATES, Interval, edges_of, mean_interval, with_interval
 from tfdfd.evaluation.scores import ScoredClips
 from tfdfd.reports.faces_explained import enlarged
 from tfdfd.reports.selection import evenly
@@ -45,9 +45,7 @@ class RegionPart:
 
     def written(self) -> str:
         """Return the mean with its interval, such as `0.8340  [0.8123, 0.8541]`."""
-        return f"{self.iou:.4f}" + (
-            "" if self.interval is None else f"  [{self.interval.low:.4f}, {self.interval.high:.4f}]"
-        )
+        return with_interval(self.iou, self.interval)
 
 
 @dataclass(frozen=True)

@@ -90,20 +90,27 @@ def export_saved_model(
     Raises:
         TfdfdError: if it cannot be written.
     """
-    digest = hashlib.sha256(classifier.to_json().encode())
-    for value in classifier.get_weights():
-        digest.update(np.ascontiguousarray(value).tobytes())
     return write_version(
         FaceExplainer(fold_batchnorm(classifier)),
         rule,
         fingerprint,
         dataclasses.asdict(card),
         columns(clips if "person" in clips else clips.assign(person=""), RECORDED),
-        network_digest=digest.hexdigest(),
+        network_digest=digest_of_networks(classifier),
         crop_size=crop_size,
         folder=folder,
         say=say,
     )
+
+
+def digest_of_networks(*networks: keras.Model) -> str:
+    """Return what tells networks, their make-up and their weights, from any others."""
+    digest = hashlib.sha256()
+    for network in networks:
+        digest.update(network.to_json().encode())
+        for value in network.get_weights():
+            digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
 
 
 def write_version(

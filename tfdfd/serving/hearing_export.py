@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 
 from tfdfd.data.audio import AUDIO_SETTINGS
@@ -19,7 +17,7 @@ from tfdfd.data.spectrograms import LOG_MEL, log_mel
 from tfdfd.data.tables import columns
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.models.sequence_explainer import SequenceExplainer
-from tfdfd.serving.export import ModelCard, write_version
+from tfdfd.serving.export import ModelCard, digest_of_networks, write_version
 
 _log = logging.getLogger(__name__)
 
@@ -46,11 +44,6 @@ def export_hearing_model(
         sequence: as `build_sequence_network` makes it.
         rule, fingerprint, card, clips, crop_size, folder, say, Returns, Raises: as in `export_saved_model`.
     """
-    digest = hashlib.sha256()
-    for network in (features, sequence):
-        digest.update(network.to_json().encode())
-        for value in network.get_weights():
-            digest.update(np.ascontiguousarray(value).tobytes())
     sound: dict[str, Any] = {"audio": AUDIO_SETTINGS, "log_mel": LOG_MEL.settings}
     return write_version(
         SequenceExplainer(features, sequence, log_mel),
@@ -58,7 +51,7 @@ def export_hearing_model(
         Fingerprint(fingerprint.preprocessing, {**fingerprint.provenance, SOUND: sound}),
         dataclasses.asdict(card),
         columns(clips, ("clip_id", "original", "donor", "folder", "split")),
-        network_digest=digest.hexdigest(),
+        network_digest=digest_of_networks(features, sequence),
         crop_size=crop_size,
         folder=folder,
         say=say,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdfd.clip import FAKE, REAL, TfdfdError
+from tfdfd.data.rows import shard_indices
 from tfdfd.data.sequences import (
     SequenceRows,
     SequenceTable,
@@ -25,6 +24,7 @@ from tfdfd.data.sequences import (
 from tfdfd.data.tf_datasets import TF_DATASETS
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.replicas import input_threads, replicated
+from tfdfd.training.sources import digest_of_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class SequenceSource:
 
         def make_dataset(shard: int, num_shards: int, device_id: int | None) -> tf.data.Dataset:
             del device_id  # tf.data reads on CPUs
-            part = rows.take(_shard(len(rows), shard, num_shards, batch))
+            part = rows.take(shard_indices(len(rows), shard, num_shards, batch))
             return sequence_dataset(
                 self.table,
                 part,
@@ -133,7 +133,7 @@ class WholeSequenceSource:
 
         def make_dataset(shard: int, num_shards: int, device_id: int | None) -> tf.data.Dataset:
             del device_id
-            chosen = _shard(len(rows), shard, num_shards, batch)
+            chosen = shard_indices(len(rows), shard, num_shards, batch)
             return sequence_dataset(
                 self.table,
                 rows.take(chosen),
@@ -148,20 +148,11 @@ class WholeSequenceSource:
         return iter(replicated(self.strategy, TF_DATASETS, make_dataset))
 
 
-def _shard(num_rows: int, shard: int, num_shards: int, global_batch_size: int) -> np.ndarray:
-    """Return the rows of one pipeline, its equal and contiguous part of every global batch."""
-    return np.arange(num_rows).reshape(num_rows // global_batch_size, num_shards, -1)[:, shard].reshape(-1)
-
-
 def _identity(table: SequenceTable) -> dict[str, Any]:
     heard = np.array([bool(path) for path in table.sound_paths])
-    names = [os.path.basename(path) for path in table.strip_paths]
-    digest = hashlib.sha256("\n".join(names).encode())
-    for array in (table.is_face, table.labels, table.place_seconds, heard):
-        digest.update(np.ascontiguousarray(array).tobytes())
     return {
         "real clips": int((table.labels == REAL).sum()),
         "fake clips": int((table.labels == FAKE).sum()),
         "with sound": int(heard.sum()),
-        "digest": digest.hexdigest()[:16],
+        "digest": digest_of_rows(table.strip_paths, table.is_face, table.labels, table.place_seconds, heard),
     }

@@ -105,12 +105,12 @@ class FaceTableSource:
         """See TrainingSource."""
         faces = self.table.is_face.sum(axis=1)
         labels, masks = self.table.labels, self.table.masks
-        of_masks = {} if masks is None else {"masks": _digest(masks.paths, masks.is_known)}
+        of_masks = {} if masks is None else {"masks": digest_of_rows(masks.paths, masks.is_known)}
         return of_masks | {
             "tracks": len(labels),
             "real faces": int(faces[labels == REAL].sum()),
             "fake faces": int(faces[labels == FAKE].sum()),
-            "digest": _digest(self.table.strip_paths, self.table.is_face, labels, self.table.weights),
+            "digest": digest_of_rows(self.table.strip_paths, self.table.is_face, labels, self.table.weights),
             "degradation": dataclasses.asdict(self.degradation),
         }
 
@@ -169,7 +169,7 @@ class StripSource:
             "tracks": len(self.rows),
             "real clips": int((labels == REAL).sum()),
             "fake clips": int((labels == FAKE).sum()),
-            "digest": _digest(self.rows.strip_paths, self.rows.is_face, self.rows.clip_rows, self.clip_labels),
+            "digest": digest_of_rows(self.rows.strip_paths, self.rows.is_face, self.rows.clip_rows, self.clip_labels),
         }
 
     @property
@@ -223,7 +223,8 @@ def _epoch_rows(source: FaceTableSource, epoch: int) -> FaceRows:
     )
 
 
-def _digest(strip_paths: Any, *arrays: np.ndarray) -> str:
+def digest_of_rows(strip_paths: Any, *arrays: np.ndarray) -> str:
+    """Return what tells the tracks of a run, and what is known of them, from any others."""
     # File names without folders: a store may be moved between a run and its resume.
     digest = hashlib.sha256("\n".join(Path(path).name for path in strip_paths).encode())
     for array in arrays:
