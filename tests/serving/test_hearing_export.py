@@ -39,7 +39,9 @@ CARD = ModelCard("toy", "a toy", "audio_visual (edges)", SIZE, {}, {}, {}, {})
 FINGERPRINT = Fingerprint(
     {"detector": {"min_face_share": 0.1}, "margin": 0.3, "crop_size": SIZE, "alignment": "none"}, {"num_places": PLACES}
 )
-CLIPS = pd.DataFrame(columns=["clip_id", "original", "donor", "folder", "split"])
+CLIPS = pd.DataFrame(
+    [{"clip_id": "a", "original": "", "donor": "", "person": "p1;p2", "folder": "f", "split": "train"}]
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,10 @@ def test_it_says_what_the_network_says(model: LoadedModel, networks: Any) -> Non
     by_rule = 1 / (1 + np.exp(-expected / 2))
     np.testing.assert_allclose(scores, np.where(is_face.any(axis=1), by_rule, 0.25), atol=1e-5)
     np.testing.assert_allclose(probabilities, np.where(is_face, by_rule[:, None], 0), atol=1e-5)
+
+
+def test_it_records_who_was_seen_in_training_as_every_model_does(model: LoadedModel) -> None:
+    assert model.clips().to_dict("records") == CLIPS.to_dict("records")
 
 
 def test_padding_of_places_and_sound_and_other_rows_change_nothing(model: LoadedModel) -> None:

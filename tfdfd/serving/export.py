@@ -95,7 +95,7 @@ def export_saved_model(
         rule,
         fingerprint,
         dataclasses.asdict(card),
-        columns(clips if "person" in clips else clips.assign(person=""), RECORDED),
+        clips,
         network_digest=digest_of_networks(classifier),
         crop_size=crop_size,
         folder=folder,
@@ -179,7 +179,8 @@ def write_version(
         (assets / "scoring_rule.json").write_text(about["scoring_rule"] + "\n")
         card = {**card, "signatures_left_out": left_out}
         (assets / "model_card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
-        clips.to_csv(assets / "clips.csv", index=False)
+        recorded = columns(clips if "person" in clips else clips.assign(person=""), RECORDED)
+        recorded.to_csv(assets / "clips.csv", index=False)
         write_assets(assets, **served)
         # The bundle first: who watches for a version finds what it is served with.
         for note in write_bundle(folder, **served):

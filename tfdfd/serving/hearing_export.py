@@ -14,7 +14,6 @@ import pandas as pd
 from tfdfd.data.audio import AUDIO_SETTINGS
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.spectrograms import LOG_MEL, log_mel
-from tfdfd.data.tables import columns
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.models.sequence_explainer import SequenceExplainer
 from tfdfd.serving.export import ModelCard, digest_of_networks, write_version
@@ -50,7 +49,7 @@ def export_hearing_model(
         rule,
         Fingerprint(fingerprint.preprocessing, {**fingerprint.provenance, SOUND: sound}),
         dataclasses.asdict(card),
-        columns(clips, ("clip_id", "original", "donor", "folder", "split")),
+        clips,
         network_digest=digest_of_networks(features, sequence),
         crop_size=crop_size,
         folder=folder,
