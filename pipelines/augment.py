@@ -90,11 +90,9 @@ class Altering:
                 inside, around = altered, crop
             else:
                 inside, around = crop, altered
-            inside = fn.warp_affine(inside, matrix=self._view("inside_view"), fill_value=None)
+            inside = self._warped(inside, "inside_view")
             picture = fn.reshape(picture, shape=[MASK_SIDE, MASK_SIDE, 1], layout="HWC")
-            picture = fn.warp_affine(
-                picture, matrix=self._view("mask_view"), size=[self._size, self._size], fill_value=0
-            )
+            picture = self._warped(picture, "mask_view", is_black_around=True)
             share = picture * (self._number("opacity") / 255)
             blended = around + (fn.cast(inside, dtype=types.DALIDataType.FLOAT) - around) * share
             crop = _to_levels(blended)
@@ -103,7 +101,7 @@ class Altering:
     def _move(self, crop: DataNode) -> DataNode:
         cos, sin = self._number("view", 0), self._number("view", 1)
         if cos * cos + sin * sin > 0:
-            crop = fn.warp_affine(crop, matrix=self._view("view"), fill_value=None)
+            crop = self._warped(crop, "view")
         return crop
 
     def _recolour(self, crop: DataNode) -> DataNode:
@@ -158,8 +156,20 @@ class Altering:
     def _numbers(self, name: str) -> list[Any]:
         return [self._number(name, number) for number in range(WIDTHS[name])]
 
-    def _view(self, name: str) -> DataNode:
-        return cast(DataNode, fn.reshape(fn.stack(*self._numbers(name)), shape=[2, 3]))
+    def _warped(self, picture: DataNode, name: str, *, is_black_around: bool = False) -> DataNode:
+        """Return a picture uint8 [size, size, channels] that shows at p what another shows at view @ p.
+
+        Around the other picture its outermost pixels go on, or there is black.
+        """
+        view, size = self._numbers(name), [self._size, self._size]
+        if self._on_gpu:
+            matrix = fn.reshape(fn.stack(*view), shape=[2, 3])
+            fill_value = 0 if is_black_around else None
+            return cast(DataNode, fn.warp_affine(picture, matrix=matrix, size=size, fill_value=fill_value))
+        # Three times as fast on the CPU as `warp_affine`: it is OpenCV's, which places pixels to 1/32.
+        matrix = fn.reshape(fn.stack(*view, *np.eye(3, dtype=np.float32)[2]), shape=[3, 3])
+        border = "constant" if is_black_around else "replicate"
+        return cast(DataNode, fn.experimental.warp_perspective(picture, matrix=matrix, size=size, border_mode=border))
 
     def _cut_from(self, name: str, start: list[DataNode], shape: list[int], axes: list[int]) -> DataNode:
         """Read a part of a picture, whose first pixel is told, onto the device of the crop.
@@ -183,8 +193,15 @@ def integer(number: DataNode) -> DataNode:
 
 def _twisted(crop: DataNode, colour: list[DataNode]) -> DataNode:
     brightness, contrast, saturation, hue = colour
-    twisted = fn.color_twist(crop, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
-    return cast(DataNode, twisted)
+    twisted = fn.color_twist(
+        crop,
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        hue=hue,
+        dtype=types.DALIDataType.FLOAT,  # rounded by the operator itself it takes a quarter longer on a CPU
+    )
+    return _to_levels(twisted)
 
 
 def _to_levels(picture: DataNode) -> DataNode:
