@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.run_commands import environment
-from tfdfd.commands.console import WorkProgress, make_console, print_table, run_command
+from tfdfd.commands.console import WorkProgress, make_console, print_reasons, print_table, run_command
 from tfdfd.commands.main import GO_ON, SUBCOMMANDS
 from tfdfd.commands.outputs import CLOSED_PIPE
 
@@ -100,6 +100,15 @@ def test_a_table_cuts_nothing(capsys, monkeypatch):
 def test_a_quiet_console_prints_no_table(capsys):
     print_table(Console(quiet=True), "title", ["column"], [["cell"]])
     assert capsys.readouterr() == ("", "")
+
+
+def test_ten_reasons_are_printed_and_the_number_of_the_others(capsys):
+    reasons = [f"clip {number}: damaged [sic]" for number in range(12)]
+    shown = [f"  {reason}" for reason in reasons[:10]]
+    print_reasons(make_console(), reasons[:10], rest_in=", in FILE")
+    assert capsys.readouterr().out.splitlines() == shown
+    print_reasons(make_console(), reasons, rest_in=", in FILE")
+    assert capsys.readouterr().out.splitlines() == [*shown, "  and 2 more, in FILE"]
 
 
 def test_progress_says_nothing_of_the_time_left_before_anything_is_done(capsys):

@@ -28,6 +28,14 @@ from tfdfd.commands.outputs import watched_outputs
 _LINE_SECONDS = 30.0
 
 
+def print_reasons(console: Console, reasons: Sequence[str], *, rest_in: str = "") -> None:
+    """Print the first ten reasons, a line each, how many more there are, and where they are to be found."""
+    for reason in reasons[:10]:
+        console.print(f"  {reason}")
+    if len(reasons) > 10:
+        console.print(f"  and {len(reasons) - 10} more{rest_in}")
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console for the terminal; in a log file or a pipe lines are not folded.
 

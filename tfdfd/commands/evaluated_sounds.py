@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 from tfdfd.clip import OK
+from tfdfd.commands.console import print_reasons
 from tfdfd.data.audio import ClipSound
 from tfdfd.data.tables import records
 
@@ -75,7 +76,4 @@ class EvaluatedSounds:
         told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
         console.print(f"sound of {len(self.statuses)} clips: {told}; what is missing is masked")
         reasons = [f"{clip}: {status}, {reason}" for clip, (status, reason) in self.statuses.items() if status != OK]
-        for reason in reasons[:10]:
-            console.print(f"  {reason}")
-        if len(reasons) > 10:
-            console.print(f"  and {len(reasons) - 10} more")
+        print_reasons(console, reasons)

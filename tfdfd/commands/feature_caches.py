@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import Console
 
 from tfdfd.clip import OK, ClipError, TfdfdError
-from tfdfd.commands.console import WorkProgress
+from tfdfd.commands.console import WorkProgress, print_reasons
 from tfdfd.commands.inputs import provenance
 from tfdfd.data.clip_cache import ClipCache
 from tfdfd.data.options import check_choices, option
@@ -148,10 +148,7 @@ def _print_sounds(statuses: dict[str, str], reasons: Sequence[str], console: Con
     console.print(
         f"sound of {len(statuses)} clips: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
     )
-    for reason in reasons[:10]:
-        console.print(f"  {reason}")
-    if len(reasons) > 10:
-        console.print(f"  and {len(reasons) - 10} more")
+    print_reasons(console, reasons)
 
 
 def feature_network(config: FeatureConfig, crop_size: int) -> tuple[keras.Model, dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tfdfd.clip import FAILED, OK, ClipFaces, TfdfdError
-from tfdfd.commands.console import WorkProgress, make_console, print_table
+from tfdfd.commands.console import WorkProgress, make_console, print_reasons, print_table
 from tfdfd.commands.contact_sheet import add_contact_sheet_flags, check_contact_sheet_flags, make_contact_sheet
 from tfdfd.commands.extracting import WorkerConfig, add_worker_flags, extract_in_workers, worker_config
 from tfdfd.commands.flags import add_config_flags, config_from_flags
@@ -221,11 +221,8 @@ def _print_summary(store: FaceStore, manifest: Manifest, console: Console) -> No
         + ", ".join(f"{count} {status}" for status, count in statuses.most_common())
         + f"; {len(tracks)} tracks, {faces} faces of {store.crop_size} px in {store.folder}"
     )
-    bad = [clip for clip in clips if clip["status"] != OK]
-    for clip in bad[:10]:
-        console.print(f"  {clip['clip_id']}: {clip['status']}, {clip['reason']}")
-    if len(bad) > 10:
-        console.print(f"  and {len(bad) - 10} more, in {store.folder / 'clips.parquet'}")
+    reasons = [f"{clip['clip_id']}: {clip['status']}, {clip['reason']}" for clip in clips if clip["status"] != OK]
+    print_reasons(console, reasons, rest_in=f", in {store.folder / 'clips.parquet'}")
     if statuses[FAILED]:
         console.print("  failed clips are not tried again unless --retry-failed is given")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfdfd.clip import ClipError, TfdfdError
+from tfdfd.clip import ClipError
+from tfdfd.data.strips import refuse_bad_files
 
 ALTERED = 255
 """What an altered pixel is in the file; all others are 0."""
@@ -90,10 +91,9 @@ def check_masks(paths: Sequence[str]) -> None:
     Raises:
         TfdfdError: naming the first few bad files and their number.
     """
-    bad = [f"{path}: {problem}" for path in dict.fromkeys(paths) if (problem := mask_problem(path))]
-    if bad:
-        shown = "\n  ".join(bad[:5])
-        raise TfdfdError(
-            f"{len(bad)} masks of the store cannot be used, first of them:\n  {shown}\n"
-            "Run `tfdfd masks` again on the same store: it makes what is missing or damaged."
-        )
+    refuse_bad_files(
+        paths,
+        mask_problem,
+        what="masks",
+        remedy="Run `tfdfd masks` again on the same store: it makes what is missing or damaged.",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,13 +122,27 @@ def check_strips(strip_paths: Sequence[str]) -> None:
     Raises:
         TfdfdError: naming the first few bad files and their number.
     """
-    bad = [f"{path}: {reason}" for path in dict.fromkeys(strip_paths) if (reason := _what_is_wrong(path))]
+    refuse_bad_files(
+        strip_paths,
+        _what_is_wrong,
+        what="strip files",
+        remedy="Delete those files and run `tfdfd prepare` again on the same store: it makes what is missing.",
+    )
+
+
+def refuse_bad_files(paths: Sequence[str], problem_of: Callable[[str], str], *, what: str, remedy: str) -> None:
+    """Raise TfdfdError that names the first few bad files of a store and their number, if there are any.
+
+    Args:
+        paths: files; repeated ones are looked at once.
+        problem_of: path -> what is wrong with the file, empty if nothing is.
+        what: what such files are called, in the plural.
+        remedy: what to do.
+    """
+    bad = [f"{path}: {problem}" for path in dict.fromkeys(paths) if (problem := problem_of(path))]
     if bad:
         shown = "\n  ".join(bad[:5])
-        raise TfdfdError(
-            f"{len(bad)} strip files of the store cannot be used, first of them:\n  {shown}\n"
-            "Delete those files and run `tfdfd prepare` again on the same store: it makes what is missing."
-        )
+        raise TfdfdError(f"{len(bad)} {what} of the store cannot be used, first of them:\n  {shown}\n{remedy}")
 
 
 def _what_is_wrong(path: str) -> str:
