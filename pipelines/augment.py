@@ -6,6 +6,7 @@ never drawn here. `if` and `for` of graphs are DALI's conditionals: a face that 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from nvidia.dali import fn, types
 from nvidia.dali import math as dmath
 from nvidia.dali.data_node import DataNode
 
-from tfdfd.data.alterations import HOLE_LEVEL, WIDTHS, column_slice, noise_pictures
+from tfdfd.data.alterations import HOLE_LEVEL, WIDEST_BLUR, WIDTHS, column_slice, noise_pictures
 from tfdfd.data.self_blend import MASK_SIDE, blend_masks
 
 
@@ -84,7 +85,7 @@ class Altering:
             altered = _twisted(crop, self._numbers("inside_colour"))
             sigma = self._number("inside_sigma")
             if sigma > 0:
-                altered = fn.gaussian_blur(altered, sigma=sigma)
+                altered = self._blurred(altered, sigma)
             is_inside = self._number("is_inside")
             if is_inside > 0:
                 inside, around = altered, crop
@@ -112,7 +113,7 @@ class Altering:
     def _blur(self, crop: DataNode) -> DataNode:
         sigma = self._number("sigma")
         if sigma > 0:
-            crop = fn.gaussian_blur(crop, sigma=sigma)
+            crop = self._blurred(crop, sigma)
         return crop
 
     def _downscale(self, crop: DataNode) -> DataNode:
@@ -170,6 +171,25 @@ class Altering:
         matrix = fn.reshape(fn.stack(*view, *np.eye(3, dtype=np.float32)[2]), shape=[3, 3])
         border = "constant" if is_black_around else "replicate"
         return cast(DataNode, fn.experimental.warp_perspective(picture, matrix=matrix, size=size, border_mode=border))
+
+    def _blurred(self, picture: DataNode, sigma: Any) -> DataNode:
+        """Return a picture uint8 [size, size, 3] behind a Gaussian, three sigmas wide to each side."""
+        if self._on_gpu:
+            return cast(DataNode, fn.gaussian_blur(picture, sigma=sigma))
+        # Five times as fast on the CPU as `gaussian_blur`: OpenCV's filters, which round to levels in between, too.
+        widest = math.ceil(3 * WIDEST_BLUR * self._size) + 1  # a float32 may be a little above
+        reach = dmath.ceil(3 * sigma)
+        offsets = fn.slice(
+            cast(DataNode, types.Constant(np.arange(-widest, widest + 1, dtype=np.float32))),
+            start=integer(fn.stack(widest - reach)),
+            shape=integer(fn.stack(2 * reach + 1)),
+            axes=[0],
+        )
+        weights = dmath.exp(offsets * offsets * (-0.5 / (sigma * sigma)))
+        weights = weights / fn.reductions.sum(weights)
+        for shape in ([1, -1], [-1, 1]):
+            picture = cast(DataNode, fn.filter(picture, fn.reshape(weights, shape=shape)))
+        return picture
 
     def _cut_from(self, name: str, start: list[DataNode], shape: list[int], axes: list[int]) -> DataNode:
         """Read a part of a picture, whose first pixel is told, onto the device of the crop.

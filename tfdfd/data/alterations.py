@@ -57,6 +57,8 @@ NOISE_SHIFTS = 256
 NOISE_STEP, NUM_NOISES = 2.5, 16
 """Standard deviation of the first noise picture, in levels, of which the others have multiples; and how many there are.
 Pictures of their own, for to add bytes costs a third of scaling them first."""
+WIDEST_BLUR = 0.05
+"""Largest standard deviation of a blur, as a share of the side: far beyond what any face is recognised by."""
 HOLE_LEVEL = 128
 """What a hole is painted with."""
 

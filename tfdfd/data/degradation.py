@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfdfd.data.alterations import NOISE_SHIFTS, NOISE_STEP, NUM_NOISES, column_slice, no_alterations
+from tfdfd.data.alterations import (
+    NOISE_SHIFTS,
+    NOISE_STEP,
+    NUM_NOISES,
+    WIDEST_BLUR,
+    column_slice,
+    no_alterations,
+)
 from tfdfd.data.options import check_range, option
 
 HIGHEST_QUALITY = 95
@@ -42,7 +49,7 @@ class Degradation:
         check_range(self, "move_degrees", 0, 180)
         for name in ("move_share", "colour_strength"):
             check_range(self, name, 0, 0.5)
-        check_range(self, "blur_sigma", 0, 0.05)  # far beyond what any face is recognised by
+        check_range(self, "blur_sigma", 0, WIDEST_BLUR)
         for name in ("downscale_to", "cutout_share"):
             check_range(self, name, 0.05, 1)
         check_range(self, "noise_sigma", NOISE_STEP, NOISE_STEP * NUM_NOISES)
