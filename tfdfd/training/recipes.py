@@ -21,9 +21,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "clip_norm": 1.0,
             # What tells a fake from its original is what is left when person, place and light are the same.
             "balance": "paired",
-            # Few people learned by heart is what goes wrong first: MixUp, arXiv:1710.09412, and more dropout.
+            # Few people learned by heart is what goes wrong first: MixUp, arXiv:1710.09412.
             "mixup": 0.5,
-            "dropout": 0.5,
             # What is left of being too sure, arXiv:1706.04599.
             "fit_temperature": True,
         },
