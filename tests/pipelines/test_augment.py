@@ -56,14 +56,14 @@ def blended(num_rows: int) -> np.ndarray:
 
 
 WAYS = {
-    "move": (degraded(move=1.0, move_degrees=30, move_share=0.2), 1.0),
-    "colour": (degraded(colour=1.0), 0.6),
-    "blur": (degraded(blur=1.0, blur_sigma=0.05), 0.6),
+    "move": (degraded(move=1.0, move_degrees=30, move_share=0.2), 0.1),
+    "colour": (degraded(colour=1.0), 0.1),
+    "blur": (degraded(blur=1.0, blur_sigma=0.05), 0.3),
     "downscale": (degraded(downscale=1.0, downscale_to=0.2), 0.6),
     "noise": (degraded(noise=1.0, noise_sigma=20), 0.6),
     "jpeg": (degraded(jpeg=1.0), 1.5),
     "cutout": (degraded(cutout=1.0), 0.0),
-    "self-blended": (blended, 1.0),
+    "self-blended": (blended, 0.3),
 }
 
 
