@@ -67,7 +67,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
 }
 """What is taken away from winning, one at a time."""
 EARLIER = ("--dropout", "0.5")
-"""What winning had besides, before runs with three seeds of either were compared on the choosing parts."""
+"""What winning had besides, before three seeds of either were compared."""
 
 
 def runs_of(seeds: int) -> dict[str, tuple[str, ...]]:
@@ -207,7 +207,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="gets stores, runs and models")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"finished runs (default: {RESULTS.name})")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of the table, e.g. plain winning AdamW")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of plain and winning")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of plain, of winning and of what it was earlier")
     parser.add_argument("--show", action="store_true", help="print the table of what is done, run nothing")
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()
