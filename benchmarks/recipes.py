@@ -66,17 +66,18 @@ WITHOUT: dict[str, tuple[str, ...]] = {
     "winning, no MixUp": ("--mixup", "0"),
 }
 """What is taken away from winning, one at a time."""
-EARLIER = ("--dropout", "0.5")
-"""What winning had besides, before three seeds of either were compared."""
+SEEDED: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "winning": ("--recipe", "winning"),
+    # What winning was before three seeds of either were compared.
+    "winning, dropout 0.5": ("--recipe", "winning", "--dropout", "0.5"),
+}
+"""What is run with several seeds."""
 
 
 def runs_of(seeds: int) -> dict[str, tuple[str, ...]]:
     """Return every run by its name, the most telling first: flags of run_train.py."""
-    runs: dict[str, tuple[str, ...]] = {}
-    for seed in range(seeds):
-        runs[f"plain/{seed}"] = ("--seed", str(seed))
-        runs[f"winning/{seed}"] = ("--recipe", "winning", "--seed", str(seed))
-        runs[f"winning, dropout 0.5/{seed}"] = ("--recipe", "winning", *EARLIER, "--seed", str(seed))
+    runs = {f"{name}/{seed}": (*flags, "--seed", str(seed)) for seed in range(seeds) for name, flags in SEEDED.items()}
     runs |= {f"{name}/0": ("--recipe", "winning", *flags) for name, flags in WITHOUT.items()}
     return runs | {f"{name}/0": flags for name, flags in INGREDIENTS.items()}
 
@@ -207,7 +208,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="gets stores, runs and models")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"finished runs (default: {RESULTS.name})")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of the table, e.g. plain winning AdamW")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of plain, of winning and of what it was earlier")
+    parser.add_argument("--seeds", type=int, default=3, help=f"seeds of {'; '.join(SEEDED)}")
     parser.add_argument("--show", action="store_true", help="print the table of what is done, run nothing")
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()

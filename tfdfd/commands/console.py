@@ -28,14 +28,6 @@ from tfdfd.commands.outputs import watched_outputs
 _LINE_SECONDS = 30.0
 
 
-def print_reasons(console: Console, reasons: Sequence[str], *, rest_in: str = "") -> None:
-    """Print the first ten reasons, a line each, how many more there are, and where they are to be found."""
-    for reason in reasons[:10]:
-        console.print(f"  {reason}")
-    if len(reasons) > 10:
-        console.print(f"  and {len(reasons) - 10} more{rest_in}")
-
-
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console for the terminal; in a log file or a pipe lines are not folded.
 
@@ -216,3 +208,11 @@ def print_table(console: Console, title: str, header: Sequence[str], rows: Seque
     if not console.is_terminal:
         console = Console(file=console.file, width=_WIDEST, highlight=False, markup=False, quiet=console.quiet)
     console.print(table)
+
+
+def print_reasons(console: Console, reasons: Sequence[str], *, rest_in: str = "") -> None:
+    """Print the first ten reasons, a line each, how many more there are, and where they are to be found."""
+    for reason in reasons[:10]:
+        console.print(f"  {reason}")
+    if len(reasons) > 10:
+        console.print(f"  and {len(reasons) - 10} more{rest_in}")
