@@ -80,9 +80,7 @@ def check_shared_memory() -> Check:
     there = shutil.disk_usage(_SHARED_MEMORY).total
     found = f"{there / 2**20:.0f} MiB in {_SHARED_MEMORY}"
     if there < _SHARED_BYTES:
-        remedy = (
-            "start the container with --shm-size=1g or --ipc=host; in Kubernetes mount an emptyDir in Memory there"
-        )
+        remedy = "start the container with --shm-size=1g or --ipc=host; in Kubernetes mount an emptyDir in Memory there"
         return Check("shared memory", WARNING, f"{found}, too little for NCCL between several GPUs", remedy)
     return Check("shared memory", OK, found)
 
