@@ -8,7 +8,8 @@ usage() {
 bash setup.sh [--no-demo] [--gpu]
 
   --no-demo   set up, but do not train on the demo afterwards
-  --gpu       also install the CUDA libraries that TensorFlow needs on an NVIDIA GPU (about 3 GB)
+  --gpu       also install the CUDA libraries that TensorFlow needs on an NVIDIA GPU (about 3 GB), and check that it
+              sees as many GPUs as the driver lists
 
 Needs Python 3.11 to 3.13 with pip, and g++ on x86-64 Linux. PYTHON=/path/to/python3 chooses the Python.
 Everything goes into .venv (and .uv, where uv is not on the PATH). pip's index settings are honoured.
@@ -22,12 +23,13 @@ fail() {
 }
 
 demo=yes
+gpu=no
 extras=dev,ray,app,people
 tensorflow=tensorflow
 for argument in "$@"; do
     case "$argument" in
         --no-demo) demo=no ;;
-        --gpu) extras=dev,ray,app,people,gpu tensorflow='tensorflow[and-cuda]' ;;
+        --gpu) gpu=yes extras=dev,ray,app,people,gpu tensorflow='tensorflow[and-cuda]' ;;
         -h | --help) usage && exit 0 ;;
         *) usage >&2 && fail "unknown option $argument" ;;
     esac
@@ -56,7 +58,7 @@ if [[ "$(uname -sm)" == "Linux x86_64" ]]; then
     has_dali=yes
     command -v g++ >/dev/null || fail "g++ is missing; DALI's TensorFlow plugin is compiled on this machine.
   Install it (Debian, Ubuntu: sudo apt-get install g++; Fedora: sudo dnf install gcc-c++) and run this again."
-elif [[ "$extras" == *gpu* ]]; then
+elif [[ "$gpu" == yes ]]; then
     fail "--gpu is for x86-64 Linux; this is $(uname -sm). Run bash setup.sh without it."
 else
     echo "No DALI for $(uname -sm): the tf.data input path takes its place (slower, same values)."
@@ -133,10 +135,22 @@ if [[ "$has_dali" == yes ]]; then
     fi
 fi
 
+# --- the GPUs -------------------------------------------------------------------------------------------------
+device=()
+if [[ "$gpu" == yes ]]; then
+    say "Looking whether TensorFlow sees the GPUs"
+    # TensorFlow's wheel does not find libcusolver where pip puts it; this links it, then asks TensorFlow.
+    .venv/bin/tfdfd doctor --link-cuda ||
+        fail "TensorFlow cannot use the GPUs of this machine; what it says, and what to do, is above."
+elif nvidia-smi -L 2>/dev/null | grep -q .; then
+    say "This machine has GPUs, and the CUDA libraries were not asked for: bash setup.sh --gpu installs them"
+    device=(--cpu)
+fi
+
 # --- the demo -------------------------------------------------------------------------------------------------
 if [[ "$demo" == yes ]]; then
-    say "Running the main job on the demo: .venv/bin/python run_train.py --demo"
-    .venv/bin/python run_train.py --demo
+    say "Running the main job on the demo: .venv/bin/python run_train.py --demo ${device[*]}"
+    .venv/bin/python run_train.py --demo "${device[@]}"
 fi
 say "Done. Next:"
 cat <<'EOF'

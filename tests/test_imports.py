@@ -18,6 +18,8 @@ RANKS = (
     ("extraction",),
     ("models", "data"),
     ("faces",),
+    ("cuda_libraries",),
+    ("gpus",),
     ("clip", "scored_clip"),
 )
 RANK_OF = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}

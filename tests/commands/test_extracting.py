@@ -3,7 +3,7 @@
 import pytest
 
 from tfdfd.commands import extracting
-from tfdfd.commands.extracting import MEMORY_PER_WORKER, default_workers, free_memory, visible_gpus
+from tfdfd.commands.extracting import MEMORY_PER_WORKER, default_workers, free_memory
 
 
 @pytest.mark.parametrize(
@@ -27,34 +27,3 @@ def test_a_container_s_limit_counts_as_memory(monkeypatch):
     assert free_memory() == 2 << 30
     files["memory.max"] = ["max"]
     assert free_memory() == 8 << 30
-
-
-class Driver:
-    """A CUDA driver that shows three GPUs."""
-
-    def cuInit(self, flags):
-        return 0
-
-    def cuDeviceGetCount(self, count):
-        count._obj.value = 3
-        return 0
-
-
-@pytest.mark.parametrize(
-    ("visible", "names"),
-    [(None, ("0", "1", "2")), ("4,5,7", ("4", "5", "7")), ("GPU-a, GPU-b,1", ("GPU-a", "GPU-b", "1"))],
-)
-def test_gpus_are_called_as_the_user_calls_them(monkeypatch, visible, names):
-    monkeypatch.setattr(extracting.ctypes, "CDLL", lambda name: Driver())
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert visible_gpus() == names
-
-
-def test_without_a_driver_there_is_no_gpu(monkeypatch):
-    def no_driver(name):
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr(extracting.ctypes, "CDLL", no_driver)
-    assert visible_gpus() == ()

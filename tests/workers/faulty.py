@@ -22,6 +22,7 @@ from tfdfd.clip import ClipError, ClipFrames, Detections, TfdfdError, VideoInfo
 from tfdfd.commands import extracting, prepare
 from tfdfd.commands.console import run_command
 from tfdfd.data.store import FaceStore
+from tfdfd.gpus import Card
 from tfdfd.workers.job import Parts
 
 INFO = VideoInfo("h264", "High", "yuv420p", 64, 48, 3, np.arange(3), 0.04, 25.0, 0, False, False)
@@ -116,5 +117,6 @@ def command_environment(folder, **more):
 
 def main():
     extracting.make_parts = make_parts
-    extracting.visible_gpus = lambda: tuple(filter(None, os.environ.get("FAULTS_GPUS", "").split(",")))
+    numbers = list(filter(None, os.environ.get("FAULTS_GPUS", "").split(",")))
+    extracting.choose_gpus = lambda: tuple(Card(int(number), "no card") for number in numbers)
     sys.exit(run_command(prepare.main, sys.argv[1:], goes_on=True))

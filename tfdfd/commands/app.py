@@ -17,6 +17,7 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import make_console
+from tfdfd.commands.flags import add_cpu_flag, obey_cpu_flag
 
 PORT = 7860
 _FOLDER = "tfdfd-app-"
@@ -43,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="where to listen; another than this machine's own lets everyone in who reaches it (default: %(default)s)",
     )
     parser.add_argument("--accept-mismatch", action="store_true", help="go on although crops were made otherwise")
+    add_cpu_flag(parser)
     arguments = parser.parse_args(argv)
+    obey_cpu_flag(arguments)
     _require_gradio()
     console = make_console()
     with _listen(arguments.host, arguments.port) as listening, tempfile.TemporaryDirectory(prefix=_FOLDER) as uploads:

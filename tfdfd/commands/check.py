@@ -12,7 +12,6 @@ OK, WARNING, MISSING = "ok", "warning", "missing"
 STATES = (OK, WARNING, MISSING)
 
 SET_UP = "bash setup.sh --no-demo"
-SET_UP_GPU = "bash setup.sh --gpu --no-demo"
 
 # Importing TensorFlow takes 5 s on an idle machine, minutes on one that is short of memory or cores.
 _PATIENCE_SECONDS = 600

@@ -24,6 +24,8 @@ from rich.text import Text
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.outputs import watched_outputs
+from tfdfd.cuda_libraries import unseen_message, why_unseen
+from tfdfd.gpus import choose_gpus, first_use_note, fix_arithmetic
 
 _LINE_SECONDS = 30.0
 
@@ -55,13 +57,24 @@ _STARTUP_NOTICES = (
 """What TensorFlow prints at every start on a machine without a GPU, whatever its log level."""
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notices, and have it take of a GPU's memory what it needs.
+def import_tensorflow(*, gpus: int | None = None, trains: bool = False) -> None:
+    """Import TensorFlow without its start-up notices, on the GPUs that this process is to use.
 
-    What else it prints while starting still appears.
+    What else it prints while starting still appears. Of a GPU's memory it takes what it needs.
+
+    Args:
+        gpus: see `gpus.choose_gpus`: None for all that are visible, 0 where none is needed or wanted.
+        trains: whether networks are trained. What only finds and scores faces computes without TF32, so that the
+            faces are those of a CPU, and does not look for the fastest algorithm at every new number of faces.
+
+    Raises:
+        TfdfdError: if TensorFlow cannot use a GPU that the driver lists, with TensorFlow's reason.
     """
     if "tensorflow" in sys.modules:
         return
+    cards = choose_gpus(gpus)
+    if not trains:
+        fix_arithmetic()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     sys.stderr.flush()
@@ -71,10 +84,12 @@ def import_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()  # looks for CUDA, and says so
-            for gpu in tf.config.list_physical_devices("GPU"):
+            seen = tf.config.list_physical_devices("GPU")  # looks for CUDA, and says so
+            for gpu in seen:
                 # Else TensorFlow takes it all, and DALI and worker processes starve.
                 tf.config.experimental.set_memory_growth(gpu, True)
+            if not trains:
+                tf.config.experimental.enable_tensor_float_32_execution(False)
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
@@ -82,6 +97,10 @@ def import_tensorflow() -> None:
             for line in notices.read().decode(errors="replace").splitlines():
                 if not any(notice in line for notice in _STARTUP_NOTICES):
                     print(line, file=sys.stderr)
+    if finding := why_unseen(len(seen)):
+        raise TfdfdError(unseen_message(len(seen), finding))
+    if note := first_use_note(cards):
+        print(note, file=sys.stderr)
 
 
 GOES_ON = "what is done is kept, the same command goes on from there"

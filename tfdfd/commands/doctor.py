@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib.util
 import json
 import os
@@ -19,21 +18,27 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfdfd.commands.check import MISSING, OK, SET_UP, SET_UP_GPU, WARNING, Check, ask, version_of
+from tfdfd.commands.check import MISSING, OK, SET_UP, WARNING, Check, ask, version_of
 from tfdfd.commands.console import make_console
+from tfdfd.commands.gpu_checks import GPU_CHECKS, link_cuda
 
 _COLOURS = {OK: "green", WARNING: "yellow", MISSING: "red"}
 DALI_PACKAGE, PLUGIN_PACKAGE = "nvidia-dali-cuda120", "nvidia-dali-tf-plugin-cuda120"
 # FFmpeg's own `av1` decoder only drives hardware.
 DECODERS = {"H.264": ("h264",), "HEVC": ("hevc",), "VP9": ("vp9", "libvpx-vp9"), "AV1": ("libdav1d", "libaom-av1")}
-GET_GPU = f"with an NVIDIA card and its driver (nvidia-smi lists it): {SET_UP_GPU}"
 GIGABYTE = 1e9
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd doctor` and return its exit status."""
-    argparse.ArgumentParser(prog="tfdfd doctor", description=__doc__).parse_args(argv)
-    return run(make_console())
+    parser = argparse.ArgumentParser(prog="tfdfd doctor", description=__doc__)
+    parser.add_argument(
+        "--link-cuda",
+        action="store_true",
+        help="only make TensorFlow find the CUDA libraries that are installed, and check that it sees every GPU",
+    )
+    arguments = parser.parse_args(argv)
+    return link_cuda() if arguments.link_cuda else run(make_console())
 
 
 def run(console: Console) -> int:
@@ -61,11 +66,6 @@ def run_checks() -> list[Check]:
     """Run every check, the slow ones side by side, and return them in the table's order."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(lambda check: check(), CHECKS))
-
-
-def _nvidia_gpus() -> list[str]:
-    answer = ask("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    return [line.strip() for line in answer.text.splitlines() if line.strip()]
 
 
 def _is_dali_platform() -> bool:
@@ -107,21 +107,8 @@ def check_tensorflow() -> Check:
 
 
 _TENSORFLOW = (
-    "import json, keras, tensorflow as tf; print(json.dumps(dict(tensorflow=tf.__version__, "
-    "keras=keras.__version__, gpus=[g.name for g in tf.config.list_physical_devices('GPU')])))"
+    "import json, keras, tensorflow as tf; print(json.dumps(dict(tensorflow=tf.__version__, keras=keras.__version__)))"
 )
-
-
-def check_gpus() -> Check:
-    """Whether TensorFlow sees the GPUs that the driver sees."""
-    cards = _nvidia_gpus()
-    if not cards:
-        return Check("GPUs", WARNING, "none: one CPU replica is used", GET_GPU)
-    answer = ask(sys.executable, "-c", _TENSORFLOW)
-    seen = json.loads(answer.text.splitlines()[-1])["gpus"] if answer.text else []
-    if len(seen) < len(cards):
-        return Check("GPUs", MISSING, f"the driver lists {cards}, TensorFlow sees {len(seen)}", SET_UP_GPU)
-    return Check("GPUs", OK, "; ".join(cards))
 
 
 def check_dali() -> Check:
@@ -135,19 +122,6 @@ def check_dali() -> Check:
     if answer.error:
         return Check(name, MISSING, f"{versions}; {answer.error}", SET_UP)
     return Check(name, OK, versions)
-
-
-def check_nvdec() -> Check:
-    """Whether the GPU can decode video: a card and the driver's decoding library."""
-    cards = _nvidia_gpus()
-    if not cards:
-        return Check("NVDEC", WARNING, "no GPU: PyAV decodes on the CPU", GET_GPU)
-    try:
-        ctypes.CDLL("libnvcuvid.so.1")
-    except OSError as error:
-        mend = "install the driver's libnvcuvid (in a container: NVIDIA_DRIVER_CAPABILITIES=compute,video,utility)"
-        return Check("NVDEC", MISSING, str(error), mend)
-    return Check("NVDEC", OK, "libnvcuvid.so.1 loads; what it cannot decode (4:4:4) goes to PyAV")
 
 
 def check_pyav() -> Check:
@@ -248,9 +222,8 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_python,
     check_machine,
     check_tensorflow,
-    check_gpus,
+    *GPU_CHECKS,
     check_dali,
-    check_nvdec,
     check_pyav,
     check_mtcnn,
     check_keras_cv,

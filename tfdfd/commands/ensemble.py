@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _require_folder_of_its_own(output, folders)
     console = make_console()
 
-    import_tensorflow()
+    import_tensorflow(gpus=0)
     from tfdfd.serving.ensemble import require_different_networks, write_ensemble
     from tfdfd.serving.saved_model import LoadedModel
 

@@ -14,7 +14,7 @@ from tfdfd.commands.evaluated_clips import choose_clips
 from tfdfd.commands.evaluation import evaluate
 from tfdfd.commands.evaluation_output import print_result, require_writable, save_rules, write_report
 from tfdfd.commands.extracting import add_worker_flags, worker_config
-from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.commands.inputs import data_folder, newest_model
 from tfdfd.commands.known_people import with_known_people
 from tfdfd.commands.prepare import print_manifest_notes
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd eval`."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    obey_cpu_flag(arguments)
     workers = worker_config(arguments)
     rule_config = config_from_flags(RuleConfig, arguments)
     config = config_from_flags(EvalConfig, arguments)
@@ -141,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="go on although the model's crops were made otherwise, and print how",
     )
+    add_cpu_flag(parser)
     parser.add_argument("--retry-failed", action="store_true", help="try the clips again that failed before")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="tracks a batch (default: 4)")
     add_config_flags(parser, RuleConfig, title="scoring rule")

@@ -79,7 +79,7 @@ def export_outside_a_cluster(export: Export, *, say: Callable[[str], None]) -> P
 
 
 def _collecting_doubts(export: Export) -> tuple[Path, list[str]]:
-    import_tensorflow()
+    import_tensorflow(gpus=0)
     doubts: list[str] = []
     return export(say=doubts.append), doubts
 

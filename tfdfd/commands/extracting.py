@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import dataclasses
 import importlib.util
 import os
@@ -15,11 +14,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tfdfd.clip import FAILED, Clip, ClipFaces, TfdfdError
+from tfdfd.commands.console import import_tensorflow
 from tfdfd.commands.inputs import choose_frame_source, num_cores
 from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.patience import Patience
 from tfdfd.data.store import FaceStore
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.gpus import choose_gpus, name_for_cuda
 from tfdfd.workers.events import Done
 from tfdfd.workers.job import CORES_PER_WORKER, MEMORY_PER_WORKER, ExtractionJob, Parts, Share
 from tfdfd.workers.pool import Bugs, run_clips
@@ -87,6 +88,7 @@ def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
 
 def make_parts(config: ExtractionConfig, share: Share) -> Parts:
     """Make what a worker works with, in the worker: a frame source and MTCNN, warmed up on an empty picture."""
+    import_tensorflow()  # a card that it was given and cannot use ends the run, with TensorFlow's reason
     import numpy as np
     import tensorflow as tf
 
@@ -95,8 +97,6 @@ def make_parts(config: ExtractionConfig, share: Share) -> Parts:
     tf.config.threading.set_intra_op_parallelism_threads(share.num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(share.num_threads)
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)  # others live there too: workers, training, NVDEC
     source, note = choose_frame_source(gpu=bool(gpus), num_threads=share.num_threads)
     detector = MTCNN(min_face_share=config.min_face_share)
     detector(np.zeros((1, 180, 320, 3), np.uint8))
@@ -177,7 +177,7 @@ def extract_in_workers(
 
 
 def _process_crew(job: ExtractionJob, workers: WorkerConfig, num_clips: int) -> ProcessCrew:
-    gpus = visible_gpus()
+    gpus = tuple(map(name_for_cuda, choose_gpus()))
     num_workers = min(workers.workers or default_workers(num_gpus=len(gpus)), num_clips)
     share = Share(num_threads=max(1, num_cores() // num_workers))
     return ProcessCrew(dataclasses.replace(job, share=share), num_workers=num_workers, gpus=gpus)
@@ -209,20 +209,6 @@ def free_memory() -> int:
         cached = [int(line.split()[1]) for line in _lines(cgroup / "memory.stat") if line.startswith("inactive_file ")]
         free.append(max(0, int(limit[0]) - int(used[0]) + sum(cached)))
     return min(free)
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """Return what CUDA_VISIBLE_DEVICES calls each GPU that CUDA shows; asks the driver, not TensorFlow."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return ()  # no driver, so no GPU
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-        return ()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = [name.strip() for name in named.split(",")] if named else [str(index) for index in range(count.value)]
-    return tuple(names[: count.value])
 
 
 def _lines(path: Path) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from tfdfd.clip import FAILED, TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.feature_caches import FeatureConfig, feature_network, keep_features
-from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import records, some
@@ -88,8 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--features", metavar="DIR", help="where they are kept (default: features/<backbone> in the store)"
     )
     parser.add_argument("--sounds", metavar="DIR", help="where spectrograms are kept (default: sounds in the store)")
+    add_cpu_flag(parser)
     add_config_flags(parser, FeatureConfig, title="network")
     arguments = parser.parse_args(argv)
+    obey_cpu_flag(arguments)
     console = make_console()
     config = config_from_flags(FeatureConfig, arguments)
     store = FaceStore.open(Path(arguments.store))

@@ -10,9 +10,21 @@ from types import UnionType
 from typing import Any, TypeVar
 
 from tfdfd.clip import TfdfdError
+from tfdfd.gpus import choose_gpus
 
 T = TypeVar("T")
 _METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
+def add_cpu_flag(parser: argparse._ActionsContainer) -> None:
+    """Add `--cpu`, which `obey_cpu_flag` reads."""
+    parser.add_argument("--cpu", action="store_true", help="use no GPU, also where there are some")
+
+
+def obey_cpu_flag(arguments: argparse.Namespace) -> None:
+    """With --cpu, hide all GPUs from this process and those that it starts; before TensorFlow is imported."""
+    if arguments.cpu:
+        choose_gpus(0)
 
 
 def add_config_flags(parser: argparse.ArgumentParser, config: type, *, title: str) -> None:

@@ -14,12 +14,12 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow
-from tfdfd.commands.extracting import visible_gpus
 from tfdfd.commands.inputs import dali_problem, newest_model, no_dali_note, provenance
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.frame_source import PyAvFrameSource, one_ahead
 from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.gpus import choose_gpus
 from tfdfd.scored_clip import ScoredClip
 from tfdfd.serving.clip_parts import ClipReader, PlannedFrameSource
 from tfdfd.serving.local_scorer import LocalScorer
@@ -179,7 +179,7 @@ def _measure(model: LoadedModel, config: ExtractionConfig, pace: Pace) -> None:
 
 def scoring_frame_source(console: Console) -> PlannedFrameSource:
     """Return what reads frames: DALI where a GPU decodes, PyAV alone elsewhere, where DALI would only be imported."""
-    if visible_gpus():
+    if choose_gpus():
         if not dali_problem():
             from pipelines.decode import DaliFrameSource
 

@@ -93,7 +93,7 @@ def _no_ctrl_c() -> Iterator[None]:
 
 def masks_of(task: Task) -> ClipMasks | None:
     """Make the masks of a fake; None where the store has lost its record."""
-    import_tensorflow()
+    import_tensorflow(gpus=0)
     from tfdfd.data.mask_store import NO_ORIGINAL, ClipMasks
     from tfdfd.data.masks import masks_of_fake
     from tfdfd.data.store import FaceStore

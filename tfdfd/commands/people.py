@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tfdfd.clip import FAKE, TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console
-from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.commands.page_flags import check_page, print_page
 from tfdfd.commands.people_kept import check_kept, write_kept
 from tfdfd.data.atomic import require_writable_folder
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     config = config_from_flags(PeopleConfig, arguments)
     _check_flags(arguments)
+    obey_cpu_flag(arguments)
     console = make_console()
 
     from tfdfd.data.people import people_table, with_people, write_people
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep-to", metavar="FILE", help="where that CSV goes (default: people/kept_N/manifest.csv in the store)"
     )
+    add_cpu_flag(parser)
     parser.add_argument("--page", metavar="FILE", help=f"the HTML page (default: people/{PAGE_FILE} in the store)")
     split = parser.add_argument_group("which side is who on, as run_train.py will split").add_mutually_exclusive_group()
     split.add_argument("--val-folders", metavar="GLOB", help="folders to validate on")

@@ -16,7 +16,7 @@ from tfdfd.clip import FAILED, OK, ClipFaces, TfdfdError
 from tfdfd.commands.console import WorkProgress, make_console, print_reasons, print_table
 from tfdfd.commands.contact_sheet import add_contact_sheet_flags, check_contact_sheet_flags, make_contact_sheet
 from tfdfd.commands.extracting import WorkerConfig, add_worker_flags, extract_in_workers, worker_config
-from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.commands.inputs import data_folder, provenance
 from tfdfd.data.manifest import UNLABELLED, Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
@@ -231,9 +231,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd prepare`."""
     parser = argparse.ArgumentParser(prog="tfdfd prepare", description=__doc__)
     add_store_flags(parser)
+    add_cpu_flag(parser)
     add_contact_sheet_flags(parser)
     arguments = parser.parse_args(argv)
     check_contact_sheet_flags(arguments)
+    obey_cpu_flag(arguments)
     console = make_console()
     config = config_from_flags(ExtractionConfig, arguments)
     workers = worker_config(arguments)

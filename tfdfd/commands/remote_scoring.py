@@ -119,7 +119,7 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
     if config is None or config.server is None or config.server_model is None:
         raise TfdfdError("no server is named: give --server HOST:PORT and --server-model NAME")
     if config.faces == LOCAL or config.transport == GRPC:
-        import_tensorflow()
+        import_tensorflow(gpus=None if config.faces == LOCAL else 0)
     from tfdfd.commands.local_scoring import scoring_frame_source
     from tfdfd.data.fingerprint import Fingerprint
     from tfdfd.serving.client import ScoringClient

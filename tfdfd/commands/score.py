@@ -16,6 +16,7 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
+from tfdfd.commands.flags import add_cpu_flag, obey_cpu_flag
 from tfdfd.commands.remote_scoring import add_server_flags, make_client, server_config
 from tfdfd.scored_clip import FAILED, OK, PARTIAL, ScoredClip
 
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd score`; the exit status is 1 if no clip could be scored."""
     arguments = _parser().parse_args(argv)
     _check_options(arguments)
+    obey_cpu_flag(arguments)
     # After the parsing, for a quick --help.
     from tfdfd.commands.clip_pictures import PictureWriter
     from tfdfd.data.video_paths import find_videos
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print one JSON object a clip, as soon as it is done, instead of a table"
     )
     parser.add_argument("--accept-mismatch", action="store_true", help="go on although crops were made otherwise")
+    add_cpu_flag(parser)
     parser.add_argument(
         "--time-limit",
         type=float,
@@ -107,7 +110,7 @@ def _begin(arguments: argparse.Namespace, paths: list[Path], console: Console, s
             console.print(f"warning: {client.warning}", style="yellow")
 
         def get_rule() -> ScoringRule:
-            import_tensorflow()  # else its notices come through where nothing else needed it
+            import_tensorflow(gpus=0)  # else its notices come through where nothing else needed it
             return client.model.rule
 
         model = client.model

@@ -21,7 +21,7 @@ from tfdfd.commands.demo import finish_demo, make_demo
 from tfdfd.commands.early_checks import check_networks_and_folders, check_pairs
 from tfdfd.commands.exporting import already_exported, export_best, export_outside_a_cluster, record_export
 from tfdfd.commands.extracting import WorkerConfig, worker_config
-from tfdfd.commands.flags import add_config_flags
+from tfdfd.commands.flags import add_config_flags, add_cpu_flag
 from tfdfd.commands.inputs import DATA_VARIABLE, INPUTS, data_folder
 from tfdfd.commands.known_people import print_people_of_sides, with_known_people
 from tfdfd.commands.prepare import add_store_flags, planned_store, prepare_store, print_manifest_notes
@@ -62,7 +62,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run_train.py", description=__doc__)
     parser.add_argument("--demo", action="store_true", help="render a small data set and run the whole road on it")
     devices = parser.add_mutually_exclusive_group()
-    devices.add_argument("--gpus", type=int, metavar="N", help="GPUs to train on (default: all; none: one CPU replica)")
+    devices.add_argument("--gpus", type=int, metavar="N", help="GPUs to use (default: all; none: one CPU replica)")
+    add_cpu_flag(devices)
     devices.add_argument("--logical-cpus", type=int, metavar="N", help="N replicas on logical CPUs, for tests and CI")
     split = parser.add_mutually_exclusive_group()
     split.add_argument("--val-folders", metavar="GLOB", help="folders to validate on, e.g. 'dfdc_train_part_4?'")
@@ -114,7 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cluster = cluster_from_environment(os.environ)
     check_cluster(arguments, cluster)
 
-    import_tensorflow()
+    on_cpu = arguments.cpu or arguments.logical_cpus is not None
+    # Video that is decoded anew every epoch has the faces that a store would have.
+    import_tensorflow(gpus=0 if on_cpu else arguments.gpus, trains=not arguments.stream)
     # Devices come first: TensorFlow wants them set up before it is used, and a wrong --gpus stops the run at once.
     from tfdfd.training.strategy import make_cluster_strategy, make_strategy
     from tfdfd.training.team import explain_lost_workers, team_of

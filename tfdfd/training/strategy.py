@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfdfd.clip import TfdfdError
+from tfdfd.gpus import driver_cards, why_no_gpu
 from tfdfd.training.cluster import VARIABLE, Cluster
 from tfdfd.training.roll_call import call_roll
 
@@ -21,7 +22,7 @@ def make_strategy(gpus: int | None, logical_cpus: int | None) -> tuple[tf.distri
     """Make the strategy of a run; call it once a process, before TensorFlow has used a device.
 
     Args:
-        gpus: GPUs to use, at least 1; None for all there are.
+        gpus: GPUs to use, at least 1; None for all that this process sees (`gpus.choose_gpus`).
         logical_cpus: CPU replicas to make instead (tests and CI), at least 1; None for none.
 
     Returns:
@@ -40,9 +41,10 @@ def make_strategy(gpus: int | None, logical_cpus: int | None) -> tuple[tf.distri
         return tf.distribute.MirroredStrategy(devices), f"training on {logical_cpus} logical CPU replicas"
     used, found = _count_gpus(gpus)
     if not used:
-        return tf.distribute.MirroredStrategy(["CPU:0"]), "training on one CPU: TensorFlow sees no GPU"
+        return tf.distribute.MirroredStrategy(["CPU:0"]), f"training on one CPU: {why_no_gpu()}"
     devices = [f"GPU:{index}" for index in range(used)]
-    return tf.distribute.MirroredStrategy(devices), f"training on {used} of {found} GPUs"
+    there = max(found, len(driver_cards()))
+    return tf.distribute.MirroredStrategy(devices), f"training on {used} of {there} GPUs"
 
 
 def make_cluster_strategy(
