@@ -12,8 +12,8 @@ from tfdfd.commands.gpu_proof.context import Context, Figures, require
 from tfdfd.commands.gpu_proof.devices import device_names
 
 MATMUL_ERROR, HALF_ERROR, XLA_ERROR = 1e-5, 1e-2, 1e-4
-"""Largest error as a share of the largest value. A float32 product of 512 numbers is exact to about 1e-6, and TF32, which
-is switched off here, to 1e-3; float16 has 11 bits, so a sum of 144 rounded products is right to some thousandths."""
+"""Largest error as a share of the largest value. A float32 product of 512 numbers is exact to about 1e-6, and TF32,
+which is off here, to 1e-3; float16 has 11 bits, so a sum of 144 rounded products is right to some thousandths."""
 
 
 def each_device(context: Context) -> Figures:

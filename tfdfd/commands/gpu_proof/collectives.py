@@ -25,7 +25,9 @@ def reduce_and_gather(context: Context) -> Figures:
         summed, gathered = _exchange(strategy, dtype)
         expected = np.arange(6).reshape(3, 2) * count + sum(range(count))
         rows = np.concatenate([np.arange(6).reshape(3, 2) + replica for replica in range(count)])
-        require(all(np.array_equal(one, expected) for one in summed), f"{dtype.name}: replicas have other sums: {summed}")
+        require(
+            all(np.array_equal(one, expected) for one in summed), f"{dtype.name}: replicas have other sums: {summed}"
+        )
         require(np.array_equal(gathered, rows), f"{dtype.name}: gathered {gathered.tolist()}, not {rows.tolist()}")
     seconds = _seconds_of_large_sum(strategy)
     return {"replicas": count, "types": [dtype.name for dtype in TYPES], "sum_of_16_MiB_ms": round(1000 * seconds, 2)}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tfdfd.commands.gpu_proof.context import Context, require
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+NVIDIA_SMI, _QUERY = "nvidia-smi", "memory.used,utilization.gpu"
+_WSL_FOLDER = "/usr/lib/wsl/lib"
 
 
 def device_names(context: Context) -> list[str]:
@@ -24,8 +27,11 @@ def device_names(context: Context) -> list[str]:
 
     if context.is_dry:
         return ["CPU:0"]
-    seen = tf.config.list_physical_devices("GPU")
-    require(len(seen) >= len(context.cards), f"TensorFlow sees {len(seen)} of {len(context.cards)} cards")
+    from tfdfd.cuda_libraries import unseen_message, why_unseen
+
+    num_seen = len(tf.config.list_physical_devices("GPU"))
+    if finding := why_unseen(num_seen):
+        require(False, unseen_message(num_seen, finding))
     return [f"GPU:{number}" for number in range(len(context.cards))]
 
 
@@ -41,51 +47,58 @@ class CardWatch:
     """What `nvidia-smi` says of the cards while the block runs: memory in use and how busy they are.
 
     The driver's view counts what TensorFlow, DALI and NVDEC hold together. Other processes on a card count too, so
-    nothing else should run there.
+    nothing else should run there. In a dry run it sees nothing.
     """
 
     def __init__(self, context: Context, every_seconds: float = 0.25) -> None:
-        self._context, self._every = context, every_seconds
-        self._process: subprocess.Popen[str] | None = None
-        self._thread: threading.Thread | None = None
-        self.seen: dict[str, list[tuple[float, int, int]]] = defaultdict(list)
-        """Bus id of a card -> (time.monotonic(), bytes in use, percent of the time in which it was busy)."""
+        self._cards, self._every = context.cards, every_seconds
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look_again, daemon=True)
+        self._looks: list[tuple[float, list[tuple[int, int]]]] = []
 
     def __enter__(self) -> CardWatch:
-        if self._context.is_dry:
-            return self
-        command = [
-            "nvidia-smi",
-            "--query-gpu=pci.bus_id,memory.used,utilization.gpu",
-            "--format=csv,noheader,nounits",
-            f"--loop-ms={round(1000 * self._every)}",
-            f"--id={','.join(self._context.cards)}",
-        ]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        if self._cards:
+            self._looks.append(self._look())  # here, since a thread's exception would be lost
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._thread is not None:
-            self._process.kill()
-            self._process.wait()
+        self._is_over.set()
+        if self._thread.is_alive():
             self._thread.join()
 
-    def memory_bytes(self, since: float = 0.0) -> list[int]:
-        """Return the memory in use of all cards together, sample by sample, from a moment on."""
-        cards = [[used for at, used, _ in samples if at >= since] for samples in self.seen.values()]
-        return [sum(used) for used in zip(*cards, strict=False)]
+    def memory_now(self) -> int:
+        """Return the bytes in use now, of all cards together."""
+        return sum(used for used, _ in self._look()[1])
 
-    def busy_shares(self, since: float = 0.0) -> list[float]:
-        """Return each card's mean share of the time in which it was busy, from a moment on."""
-        cards = [[busy for at, _, busy in samples if at >= since] for samples in self.seen.values()]
-        return [sum(busy) / len(busy) / 100 for busy in cards if busy]
+    def memory_bytes(self, since: float) -> list[int]:
+        """Return the bytes in use, of all cards together, at each look since a moment of `time.monotonic`."""
+        return [sum(used for used, _ in cards) for at, cards in self._looks if at >= since]
 
-    def _listen(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            fields = [field.strip() for field in line.split(",")]
-            if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():  # else [N/A], as under MIG
-                self.seen[fields[0]].append((time.monotonic(), int(fields[1]) << 20, int(fields[2])))
+    def busy_shares(self, since: float) -> list[float]:
+        """Return each card's mean share of the time in which it was busy, since a moment."""
+        looks = [[busy for _, busy in cards] for at, cards in self._looks if at >= since]
+        return [sum(card) / len(card) / 100 for card in zip(*looks, strict=True)]
+
+    def _look_again(self) -> None:
+        while not self._is_over.wait(self._every):
+            self._looks.append(self._look())
+
+    def _look(self) -> tuple[float, list[tuple[int, int]]]:
+        """Return when it looked and, of each card, bytes in use and percent of the last moments that it was busy."""
+        command = [
+            NVIDIA_SMI,
+            f"--id={','.join(self._cards)}",
+            f"--query-gpu={_QUERY}",
+            "--format=csv,noheader,nounits",
+        ]
+        path = os.pathsep.join([os.environ.get("PATH", ""), _WSL_FOLDER])
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": path}, check=False
+        )
+        rows = [[field.strip() for field in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
+        require(
+            len(rows) == len(self._cards) and all(field.isdigit() for row in rows for field in row),
+            f"nvidia-smi must tell memory and use of {len(self._cards)} cards, it says: {(done.stdout + done.stderr)[-300:]}",
+        )
+        return time.monotonic(), [(int(used) << 20, int(busy)) for used, busy in rows]

@@ -20,8 +20,8 @@ from tfdfd.data.tf_datasets import TF_DATASETS
 
 SIZE, READY_SIZE, PLACES, BATCH = 64, 61, 3, 4
 MEAN, SIGNED_MEAN = 1.0, 0.5
-"""Levels of 255 by which nvJPEG, whose transforms round differently, may be off: in the mean, and shifted. A CPU decodes
-by the same library as the twin, so there nothing may be off."""
+"""Levels of 255 by which nvJPEG, whose transforms round differently, may be off: in the mean, and shifted. A CPU
+decodes by the same library as the twin, so there nothing may be off."""
 _FACE_XY = np.array([[20, 24], [42, 24], [31, 36], [22, 48], [41, 48]], np.float32)
 
 
@@ -119,7 +119,9 @@ def _batches(datasets: FaceDatasets, rows: FaceRows, size: int, device_id: int |
 
 def _joined(batches: itertools.islice) -> list[np.ndarray]:
     """Return the batches behind each other, crops as int32 so that they can be subtracted."""
-    columns = [np.concatenate(column) for column in zip(*([x.numpy() for x in batch] for batch in batches), strict=True)]
+    columns = [
+        np.concatenate(column) for column in zip(*([x.numpy() for x in batch] for batch in batches), strict=True)
+    ]
     return [column.astype(np.int32) if column.dtype == np.uint8 else column for column in columns]
 
 

@@ -23,6 +23,8 @@ OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 PACKAGE = "tfdfd.commands.gpu_proof"
 LOG_BYTES = 6000
 """How much of a log's end is kept."""
+LINE_CHARACTERS = 400
+"""And of each line: TensorFlow prints whole graphs."""
 _LAST_WORDS_SECONDS = 3.0
 """How long a process that hangs may take to print where."""
 _POLL_SECONDS = 0.05
@@ -143,7 +145,8 @@ def log_end(log: Path) -> str:
     """Return the last LOG_BYTES of a log."""
     with open(log, "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
-        return file.read().decode(errors="replace").strip()
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return "\n".join(line[:LINE_CHARACTERS] for line in lines)
 
 
 def _result_file(log: Path) -> Path:

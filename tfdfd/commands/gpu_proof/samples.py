@@ -65,7 +65,7 @@ def ready_table(folder: Path, *, count: int = 8, size: int = 61) -> FaceTable:
 
 
 def numbered_table(folder: Path, *, num_tracks: int, num_places: int) -> FaceTable:
-    """Write strips whose crops show a number, `track * num_places + place`; label and clip row follow from the track."""
+    """Write strips whose crops show `track * num_places + place`; label and clip row follow from the track."""
     rng = np.random.default_rng(2)
     is_face = rng.random((num_tracks, num_places)) < 0.7
     is_face[~is_face.any(axis=1), 1] = True
@@ -79,7 +79,7 @@ def numbered_table(folder: Path, *, num_tracks: int, num_places: int) -> FaceTab
 
 
 def read_numbers(crops: np.ndarray) -> np.ndarray:
-    """Return the numbers that crops uint8 (n, size, size, 3) of a `numbered_table` show, mirrored or not; -1 for none."""
+    """Return the numbers that crops of a `numbered_table`, uint8 (n, size, size, 3), show, mirrored or not; else -1."""
     grids = (crops[:, BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK, 0] > 127).astype(np.int64)
     is_mirrored = grids[:, 0, 0] == 0
     grids[is_mirrored] = grids[is_mirrored, :, ::-1]
@@ -96,9 +96,7 @@ def easy_table(folder: Path, *, num_tracks: int, num_places: int = 4, size: int 
     """
     rng = np.random.default_rng(3)
     labels = (np.arange(num_tracks) % 2).astype(np.float32)
-    strips = [
-        (smooth_crops(rng, num_places, size) // 2 + 90 * int(label)).astype(np.uint8) for label in labels
-    ]
+    strips = [(smooth_crops(rng, num_places, size) // 2 + 90 * int(label)).astype(np.uint8) for label in labels]
     table = _table(folder, strips, np.ones((num_tracks, num_places), np.bool_), labels)
     held_out = np.arange(num_tracks) >= 3 * num_tracks // 4
     paths = [path for path, out in zip(table.strip_paths, held_out, strict=True) if out]
