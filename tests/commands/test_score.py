@@ -226,7 +226,7 @@ def test_the_rule_of_a_server_is_fetched_without_the_notices_of_tensorflow(folde
             yield clip([(0, 0.8, [track([0.2], [0.6], box=(40, 30, 80, 80))])], path=str(paths[0]))
 
     monkeypatch.setattr(score, "make_client", lambda *_: nullcontext(Client()))
-    monkeypatch.setattr(score, "import_tensorflow", lambda: steps.append("TensorFlow"))
+    monkeypatch.setattr(score, "import_tensorflow", lambda **_: steps.append("TensorFlow"))
     out, _ = said(capfd, "clips/a.mp4", "--plot", "a.png", "--server", "h:1", "--server-model", "m", "--json")
     assert steps[:2] == ["TensorFlow", "rule"]
     assert json.loads(out)["model"] == "m/3"

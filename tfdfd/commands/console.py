@@ -6,7 +6,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import (
@@ -57,7 +58,7 @@ _STARTUP_NOTICES = (
 """What TensorFlow prints at every start on a machine without a GPU, whatever its log level."""
 
 
-def import_tensorflow(*, gpus: int | None = None, trains: bool = False) -> None:
+def import_tensorflow(*, gpus: int | None = None, trains: bool = False, hide_notices: bool = True) -> None:
     """Import TensorFlow without its start-up notices, on the GPUs that this process is to use.
 
     What else it prints while starting still appears. Of a GPU's memory it takes what it needs.
@@ -66,6 +67,7 @@ def import_tensorflow(*, gpus: int | None = None, trains: bool = False) -> None:
         gpus: see `gpus.choose_gpus`: None for all that are visible, 0 where none is needed or wanted.
         trains: whether networks are trained. What only finds and scores faces computes without TF32, so that the
             faces are those of a CPU, and does not look for the fastest algorithm at every new number of faces.
+        hide_notices: keep the notices back until it is imported, and so what it prints where it crashes.
 
     Raises:
         TfdfdError: if TensorFlow cannot use a GPU that the driver lists, with TensorFlow's reason.
@@ -77,19 +79,29 @@ def import_tensorflow(*, gpus: int | None = None, trains: bool = False) -> None:
         fix_arithmetic()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    with _without_notices() if hide_notices else nullcontext():
+        import tensorflow as tf
+
+        seen = tf.config.list_physical_devices("GPU")  # looks for CUDA, and says so
+        for gpu in seen:
+            # Else TensorFlow takes it all, and DALI and worker processes starve.
+            tf.config.experimental.set_memory_growth(gpu, True)
+        if not trains:
+            tf.config.experimental.enable_tensor_float_32_execution(False)
+    if finding := why_unseen(len(seen)):
+        raise TfdfdError(unseen_message(len(seen), finding))
+    if note := first_use_note(cards):
+        print(note, file=sys.stderr)
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as notices:
         os.dup2(notices.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            seen = tf.config.list_physical_devices("GPU")  # looks for CUDA, and says so
-            for gpu in seen:
-                # Else TensorFlow takes it all, and DALI and worker processes starve.
-                tf.config.experimental.set_memory_growth(gpu, True)
-            if not trains:
-                tf.config.experimental.enable_tensor_float_32_execution(False)
+            yield
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
@@ -97,10 +109,6 @@ def import_tensorflow(*, gpus: int | None = None, trains: bool = False) -> None:
             for line in notices.read().decode(errors="replace").splitlines():
                 if not any(notice in line for notice in _STARTUP_NOTICES):
                     print(line, file=sys.stderr)
-    if finding := why_unseen(len(seen)):
-        raise TfdfdError(unseen_message(len(seen), finding))
-    if note := first_use_note(cards):
-        print(note, file=sys.stderr)
 
 
 GOES_ON = "what is done is kept, the same command goes on from there"

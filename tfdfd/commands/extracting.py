@@ -88,7 +88,8 @@ def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
 
 def make_parts(config: ExtractionConfig, share: Share) -> Parts:
     """Make what a worker works with, in the worker: a frame source and MTCNN, warmed up on an empty picture."""
-    import_tensorflow()  # a card that it was given and cannot use ends the run, with TensorFlow's reason
+    # A card that it was given and cannot use ends the run, with TensorFlow's reason.
+    import_tensorflow(hide_notices=False)
     import numpy as np
     import tensorflow as tf
 
