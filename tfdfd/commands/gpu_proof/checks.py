@@ -104,7 +104,7 @@ CHECKS: dict[str, Check] = {
         "an exported model scores alike on the CPU and on a card",
         "exports:scored_alike",
         240,
-        "on the CPU both times",
+        "on the CPU both times, by oneDNN's kernels and by Eigen's",
     ),
     "too_large": Check(
         "a batch that no card holds is an error that names the batch size, not a hang",

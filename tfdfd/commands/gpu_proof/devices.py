@@ -13,7 +13,7 @@ from tfdfd.commands.gpu_proof.context import Context, require
 if TYPE_CHECKING:
     import tensorflow as tf
 
-NVIDIA_SMI, _QUERY = "nvidia-smi", "memory.used,utilization.gpu"
+_QUERY = "memory.used,utilization.gpu"
 _WSL_FOLDER = "/usr/lib/wsl/lib"
 
 
@@ -87,7 +87,7 @@ class CardWatch:
     def _look(self) -> tuple[float, list[tuple[int, int]]]:
         """Return when it looked and, of each card, bytes in use and percent of the last moments that it was busy."""
         command = [
-            NVIDIA_SMI,
+            "nvidia-smi",
             f"--id={','.join(self._cards)}",
             f"--query-gpu={_QUERY}",
             "--format=csv,noheader,nounits",
@@ -99,6 +99,6 @@ class CardWatch:
         rows = [[field.strip() for field in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
         require(
             len(rows) == len(self._cards) and all(field.isdigit() for row in rows for field in row),
-            f"nvidia-smi must tell memory and use of {len(self._cards)} cards, it says: {(done.stdout + done.stderr)[-300:]}",
+            f"nvidia-smi must tell memory and use of {len(self._cards)} cards: {(done.stdout + done.stderr)[-300:]}",
         )
         return time.monotonic(), [(int(used) << 20, int(busy)) for used, busy in rows]

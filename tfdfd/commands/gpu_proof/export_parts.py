@@ -18,7 +18,7 @@ from tfdfd.extraction import extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.mtcnn_weights import mtcnn_settings
 
-PLACES, CROP_SIZE = 5, 96
+PLACES, CROP_SIZE = 5, 72
 
 
 def export(context: Context, folder: str) -> int:
@@ -38,7 +38,9 @@ def export(context: Context, folder: str) -> int:
     # Random weights give every crop nearly the same logit, which would hide a difference.
     logit = classifier.layers[-1]
     assert isinstance(logit, keras.layers.Dense)
-    logit.set_weights([1000 * weights for weights in logit.get_weights()])
+    kernel, bias = logit.get_weights()
+    logits = np.asarray(classifier(_crops(), training=False))
+    logit.set_weights([kernel / logits.std(), bias - logits.mean() / logits.std()])
     card = ModelCard("proof", "random weights, to compare devices", "xception", CROP_SIZE, {}, {}, {}, {})
     export_saved_model(
         classifier,
@@ -61,9 +63,7 @@ def score(context: Context, folder: str, clips: list[str]) -> dict[str, Any]:
     from tfdfd.serving.saved_model import LoadedModel
 
     model = LoadedModel(Path(folder))
-    brightness = np.linspace(0.05, 1, 4 * PLACES)[:, None, None, None]
-    crops = smooth_crops(np.random.default_rng(0), 4 * PLACES, CROP_SIZE) * brightness
-    crops = crops.astype(np.uint8).reshape(4, PLACES, CROP_SIZE, CROP_SIZE, 3)
+    crops = _crops().reshape(4, PLACES, CROP_SIZE, CROP_SIZE, 3)
     _, probabilities = model.score(crops, np.ones((4, PLACES), np.bool_))
     if model.extraction is None:
         raise TfdfdError("the exported model does not say how clips are cropped for it")
@@ -80,3 +80,9 @@ def score(context: Context, folder: str, clips: list[str]) -> dict[str, Any]:
         "clip_scores": [clip.clip_score for clip in scored],
         "seconds_a_clip": round(seconds / len(clips), 2),
     }
+
+
+def _crops() -> np.ndarray:
+    """Return crops uint8 (4 * PLACES, CROP_SIZE, CROP_SIZE, 3) from dark to bright."""
+    brightness = np.linspace(0.05, 1, 4 * PLACES)[:, None, None, None]
+    return (smooth_crops(np.random.default_rng(0), 4 * PLACES, CROP_SIZE) * brightness).astype(np.uint8)

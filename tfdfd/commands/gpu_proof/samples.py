@@ -107,11 +107,15 @@ def easy_table(folder: Path, *, num_tracks: int, num_places: int = 4, size: int 
 
 def repeated(table: FaceTable, times: int) -> FaceTable:
     """Return a table with its tracks several times, for epochs of many steps."""
-    arrays = (np.concatenate([array] * times) for array in (table.is_face, table.labels, table.weights))
+    is_face, labels, weights = (
+        np.concatenate([array] * times) for array in (table.is_face, table.labels, table.weights)
+    )
     paths = list(table.strip_paths) * times
     return FaceTable(
         paths,
-        *arrays,
+        is_face,
+        labels,
+        weights,
         np.arange(len(paths), dtype=np.int32),
         crop_bytes=read_crop_bytes(paths, table.is_face.shape[1], _size_of(Path(paths[0]))),
     )
