@@ -33,6 +33,12 @@ CHECKS: dict[str, Check] = {
         180,
         "DALI's CPU graphs",
     ),
+    "nvdec": Check(
+        "NVDEC's frames are PyAV's: H.264 and HEVC with B-frames, 1080p, rotated, full range, BT.709, two sizes in turn",
+        "video:beside_pyav",
+        330,
+        "PyAV in place of NVDEC",
+    ),
     "many_clips": Check(
         "120 clips of 1080p in one process: memory stays bounded after the tenth",
         "video:many_clips",

@@ -39,8 +39,10 @@ def make_replicas(context: Context, count: int) -> tf.distribute.Strategy:
     """Return a strategy of so many cards, or logical CPUs in a dry run; once a process."""
     from tfdfd.training.strategy import make_strategy
 
-    strategy, _ = make_strategy(None, count) if context.is_dry else make_strategy(count, None)
-    return strategy
+    if context.is_dry:
+        return make_strategy(None, count)[0]
+    device_names(context)  # says why a card is not seen
+    return make_strategy(count, None)[0]
 
 
 class CardWatch:

@@ -137,7 +137,7 @@ def part(
     if state == SKIPPED:
         raise SkippedError(value)
     if state == FAILED:
-        raise NotShownError(f"{function.partition(':')[2]} {list(arguments)}: {value}")
+        raise NotShownError(f"{function.partition(':')[2]}: {value}")
     return value
 
 

@@ -38,6 +38,8 @@ PACKAGES = (
 _COLOURS = {OK: "green", FAILED: "red", SKIPPED: "yellow"}
 _TEXT_CHARACTERS = 60
 """How much of a figure that is text a line shows; the file has all of it."""
+_REASON_CHARACTERS = 400
+"""The same of the reason of a check that failed."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +108,7 @@ def run_checks(checks: Mapping[str, Check], cards: Sequence[Card], file: Path, c
         data = Path(scratch) / "data"
         data.mkdir()
         try:
+            _write(report, file, Path(scratch))  # a file that cannot be written stops the run before any work
             for name, check in checks.items():
                 with console.status(f"{name}: {check.claim}"):
                     results.append(_run(name, check, Path(scratch), data, cards))
@@ -144,7 +147,9 @@ def _run(name: str, check: Check, scratch: Path, data: Path, cards: Sequence[Car
 def _line(result: dict[str, Any], width: int, *, is_dry: bool) -> Text:
     line = Text(f"{result['state']:8}", style=_COLOURS[result["state"]])
     line.append(f"{result['name']:{width}}  {result['seconds']:6.1f} s  ", style="default")
-    told = result["reason"] or ", ".join(f"{name} {_shown(value)}" for name, value in result["figures"].items())
+    told = result["reason"][:_REASON_CHARACTERS] or ", ".join(
+        f"{name} {_shown(value)}" for name, value in result["figures"].items()
+    )
     if is_dry and result["state"] == OK:
         told = f"({result['in_place_of_cards']}) {told}"
     return line.append(told, style="default")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import resource
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfdfd.clip import FramePlan
+from tfdfd.clip import ClipFrames, FramePlan
 from tfdfd.commands.gpu_proof.context import ONE, Context, Figures, require
 from tfdfd.commands.gpu_proof.devices import CardWatch
 from tfdfd.commands.gpu_proof.process import part
@@ -21,7 +22,39 @@ NUM_CLIPS, DRY_CLIPS, SETTLED_AFTER = 120, 20, 10
 GROWTH_BYTES = 1 << 30
 """How much more memory, of the card or in a dry run of the process, may be in use after the last than after ten."""
 PYAV_CLIPS = 10
+DRY_FRAMES = 24
 _LIBRARIES = ("libnvcuvid.so.1", "libnvcuvid.so")
+
+
+def beside_pyav(context: Context) -> Figures:
+    """Compare NVDEC's frames with PyAV's, on a rendered clip of each kind; a dry run compares PyAV's with themselves."""
+    from pipelines.nvdec_trial import MAX_GROWTH_BYTES, try_nvdec
+
+    if context.is_dry:
+        findings = try_nvdec(f"{__name__}:PyAvToTry", num_frames=DRY_FRAMES)
+    else:
+        findings = try_nvdec()
+    figures: Figures = {}
+    for found in findings:
+        # What is right and only slower is read by PyAV, which is no fault.
+        is_right = found.nvdec_seconds is not None and (found.growth_bytes or 0) <= MAX_GROWTH_BYTES
+        require(is_right, f"{found.kind}: {found.problem}")
+        name = found.kind.replace(" ", "_")
+        figures[f"{name}_mean"] = round(found.mean_difference or 0.0, 3)
+        figures[f"{name}_times_pyav"] = round((found.pyav_seconds or 0.0) / (found.nvdec_seconds or 1.0), 2)
+    return figures
+
+
+class PyAvToTry:
+    """PyAV under the name of NVDEC, for a dry run."""
+
+    device_bytes = 0
+
+    def read(self, clip_path: Path, plan: FramePlan) -> ClipFrames:
+        """Read the planned frames of a clip."""
+        from tfdfd.data.frame_source import NVDEC, PyAvFrameSource
+
+        return dataclasses.replace(PyAvFrameSource().read(clip_path, plan), decoder=NVDEC)
 
 
 def many_clips(context: Context) -> Figures:
@@ -45,6 +78,8 @@ def many_clips(context: Context) -> Figures:
         growth < GROWTH_BYTES,
         f"after clip {SETTLED_AFTER} memory must grow by less than {GROWTH_BYTES >> 20} MiB, it grew by {growth >> 20}",
     )
+    decoders = Counter(decoder for decoder, _ in source.counts.elements())
+    require(context.is_dry or decoders == {"nvdec": count}, f"NVDEC must read all clips, got {dict(source.counts)}")
     pyav = PyAvFrameSource()
     began = time.monotonic()
     for number in range(PYAV_CLIPS):
@@ -53,7 +88,7 @@ def many_clips(context: Context) -> Figures:
     return {
         "clips": count,
         "growth_MiB": growth >> 20,
-        "decoders": {decoder: number for (decoder, _), number in source.counts.items()},
+        "decoders": dict(decoders),
         "clips_a_second": round((count - SETTLED_AFTER) / seconds, 2),
         "pyav_clips_a_second": round(pyav_rate, 2),
     }
