@@ -34,7 +34,7 @@ CHECKS: dict[str, Check] = {
         "DALI's CPU graphs",
     ),
     "nvdec": Check(
-        "NVDEC's frames are PyAV's: H.264 and HEVC with B-frames, 1080p, rotated, full range, BT.709, two sizes in turn",
+        "NVDEC's frames are PyAV's: H.264, HEVC, 1080p, rotated, full range, BT.709, clips of two sizes in turn",
         "video:beside_pyav",
         330,
         "PyAV in place of NVDEC",

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from tfdfd.clip import OK, Clip
-from tfdfd.commands.extracting import WorkerConfig, default_workers, extract_in_workers, make_parts
+from tfdfd.commands.extracting import WorkerConfig, extract_in_workers, make_parts
 from tfdfd.commands.gpu_proof.context import Context, Figures, require
 from tfdfd.commands.gpu_proof.faces import CROP_SIZE, PLACES
 from tfdfd.commands.inputs import num_cores
@@ -18,7 +18,6 @@ from tfdfd.data.store import FaceStore
 from tfdfd.extraction import extraction_fingerprint, faces_of_frames
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.mtcnn_weights import mtcnn_settings
-from tfdfd.gpus import choose_gpus
 from tfdfd.workers.events import Done
 from tfdfd.workers.job import Share
 
@@ -46,12 +45,7 @@ def find_faces(context: Context, clips: list[str], file: str, kind: str) -> None
     np.savez(file, is_face=is_face, boxes=boxes, crops=crops)
 
 
-def count_workers(context: Context) -> int:
-    """Return how many workers `tfdfd prepare` would start."""
-    return default_workers(num_gpus=len(choose_gpus()))
-
-
-def extract(context: Context, clips: str, store_folder: str) -> Figures:
+def extract(context: Context, clips: str, store_folder: str, most_workers: int) -> Figures:
     """Extract clips by the default workers, and measure from when each worker can have done its first clip."""
     config = ExtractionConfig(crop_size=CROP_SIZE)
     settings = mtcnn_settings(min_face_share=config.min_face_share)
@@ -78,12 +72,10 @@ def extract(context: Context, clips: str, store_folder: str) -> Figures:
             on_clip=on_clip,
         )
     require(not failed, f"{len(failed)} of {len(paths)} clips have no face, first {failed[:1]}")
-    workers = min(count_workers(context), len(paths))
     # Workers start together, so of the first clips the time tells how long they take to start.
-    steady = done[workers - 1 :]
+    steady = done[most_workers - 1 :]
     rate = (len(steady) - 1) / max(steady[-1] - steady[0], 1e-6)
     return {
-        "workers": workers,
         "clips_a_second": round(rate, 2),
         "seconds_to_first": round(done[0] - began, 1),
         "decoders": sorted({record["decoder"] for record in store.clips().to_dict("records")}),

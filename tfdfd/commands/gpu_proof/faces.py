@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfdfd.commands.gpu_proof.context import NONE, ONE, Context, Figures, require
+from tfdfd.commands.gpu_proof.context import ALL, NONE, ONE, Context, Figures, require
 from tfdfd.commands.gpu_proof.process import part
 from tfdfd.commands.gpu_proof.samples import demo_clips, full_hd_clips
+from tfdfd.commands.inputs import num_cores
 
 PLACES, CROP_SIZE = 5, 96
 BOX_PIXELS = 1.0
@@ -19,6 +20,8 @@ CROP_LEVELS = 1.0
 """Levels of 255 by which a card's crop may differ in the mean."""
 AS_FAST = 0.95
 """Of two equal rates that are measured over some seconds one is smaller by some hundredths."""
+CORES_A_WORKER = 2
+"""There are at most so many workers as the cores divided by this, or as cards."""
 CLIPS_A_WORKER, DRY_CLIPS = 6, 6
 
 
@@ -45,8 +48,7 @@ def against_the_cpu(context: Context) -> Figures:
 def default_workers(context: Context) -> Figures:
     """Extract clips by the default workers, on cards and on the CPU alone; cards must not make it slower."""
     rendered = full_hd_clips(context.data)
-    on_cpu = part(context, "face_parts:count_workers", cards=NONE)
-    workers = on_cpu if context.is_dry else max(on_cpu, part(context, "face_parts:count_workers"))
+    workers = max(1, num_cores() // CORES_A_WORKER, len(context.cards))
     clips = context.folder / "clips"
     clips.mkdir()
     for number in range(DRY_CLIPS if context.is_dry else CLIPS_A_WORKER * workers):
@@ -55,15 +57,16 @@ def default_workers(context: Context) -> Figures:
             path.hardlink_to(rendered[number % len(rendered)])
         except OSError:  # a disk that knows no links
             shutil.copyfile(rendered[number % len(rendered)], path)
-    figures = _rate(context, clips, NONE, "cpu")
+    figures = _rate(context, clips, NONE, "cpu", workers)
     if context.is_dry:
         return figures
-    figures |= _rate(context, clips, "all", "default")
+    figures |= _rate(context, clips, ALL, "default", workers)
     cpu, default = figures["cpu_clips_a_second"], figures["default_clips_a_second"]
     require(default >= AS_FAST * cpu, f"with cards {default} clips/s are made, without them {cpu}: cards slow it down")
     return figures
 
 
-def _rate(context: Context, clips: Path, cards: str, name: str) -> Figures:
-    found = part(context, "face_parts:extract", str(clips), str(context.folder / f"store-{name}"), cards=cards)
+def _rate(context: Context, clips: Path, cards: str, name: str, workers: int) -> Figures:
+    store = str(context.folder / f"store-{name}")
+    found = part(context, "face_parts:extract", str(clips), store, workers, cards=cards)
     return {f"{name}_{key}": value for key, value in found.items()}

@@ -37,6 +37,7 @@ GROWTH_BYTES = 256 << 20
 
 def train_small(context: Context, folder: str, kill_at: list[int] | None) -> None:
     """Train a small network on all replicas, or go on; with kill_at kill this process before that epoch and step."""
+    tf.config.experimental.enable_op_determinism()  # else a card gives other last digits at every run
     strategy = make_replicas(context, context.num_replicas)
     batch = 8 * context.num_replicas
     config = TrainConfig(
