@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -29,6 +29,8 @@ from typing import Protocol, cast
 
 import av
 import numpy as np
+from av.codec.codec import UnknownCodecError
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
 from pipelines.nvdec_findings import BT709, CROPPED, FULL_RANGE, H264, HEVC, ROTATED, SIZES, Finding
@@ -113,6 +115,7 @@ class _Task:
 def try_nvdec(
     make: str = "pipelines.decode:nvdec_to_try",
     *,
+    environment: Mapping[str, str] | None = None,
     kinds: Sequence[Kind] = KINDS,
     num_frames: int = NUM_FRAMES,
     kind_seconds: float = KIND_SECONDS,
@@ -122,6 +125,7 @@ def try_nvdec(
 
     Args:
         make: `module:function` without arguments, called in the process of the trial.
+        environment: variables that this process has beside or instead of ours: which GPU it sees.
         kinds: what to try.
         num_frames: of a rendered clip.
         kind_seconds: most time for one kind, the start of the process included.
@@ -137,21 +141,23 @@ def try_nvdec(
         for kind in kinds:
             try:
                 tasks.append(_Task(kind, render(kind, Path(folder), num_frames=num_frames)))
-            except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+            except (FFmpegError, UnknownCodecError) as error:
                 problem = f"not checked, no such clip can be made here ({error})"
                 found[kind.name] = Finding(kind.name, problem, is_checked=False)
         while tasks:
             # After a crash the kinds that are left get another process.
-            for finding in _try_in_process(make, tasks, kind_seconds, ends_at):
+            for finding in _try_in_process(make, tasks, kind_seconds, ends_at, environment or {}):
                 found[finding.kind] = finding
             tasks = [task for task in tasks if task.kind.name not in found]
     return tuple(found[kind.name] for kind in kinds)
 
 
-def _try_in_process(make: str, tasks: Sequence[_Task], kind_seconds: float, ends_at: float) -> Iterator[Finding]:
+def _try_in_process(
+    make: str, tasks: Sequence[_Task], kind_seconds: float, ends_at: float, environment: Mapping[str, str]
+) -> Iterator[Finding]:
     """Yield findings of tasks in their order; after a crash or a hang, which is the last finding, no more."""
     left = [task.kind.name for task in tasks]
-    with _process() as (process, connection):
+    with _process(environment) as (process, connection):
         try:
             for value in (sys.path, make, list(tasks)):
                 connection.send(value)
@@ -172,7 +178,7 @@ def _try_in_process(make: str, tasks: Sequence[_Task], kind_seconds: float, ends
 
 
 @contextmanager
-def _process() -> Iterator[tuple[subprocess.Popen, Connection]]:
+def _process(environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen, Connection]]:
     ours, theirs = connections.Pipe()
     with theirs:
         process = subprocess.Popen(
@@ -181,6 +187,7 @@ def _process() -> Iterator[tuple[subprocess.Popen, Connection]]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # whatever NVDEC prints, a person gets one sentence
             pass_fds=[theirs.fileno()],
+            env={**os.environ, **environment},
         )
     try:
         yield process, ours
@@ -247,9 +254,7 @@ def compare(tried: Tried, paths: Sequence[Path], *, is_many: bool = False) -> Fi
     # Of many clips the mean: it includes what replacing a full process costs.
     own = float(np.mean(seconds) if is_many else np.median(seconds))
     growth = max(sizes[_WARM_CLIPS:]) - sizes[_WARM_CLIPS - 1] if is_many and all(sizes) else None
-    finding = replace(
-        finding, nvdec_seconds=own, pyav_seconds=float(np.median(pyav_seconds)), growth_bytes=growth
-    )
+    finding = replace(finding, nvdec_seconds=own, pyav_seconds=float(np.median(pyav_seconds)), growth_bytes=growth)
     return replace(finding, problem=_drawback(finding))
 
 
@@ -309,7 +314,7 @@ def render(kind: Kind, folder: Path, *, num_frames: int = NUM_FRAMES) -> tuple[P
         num_frames: how many.
 
     Raises:
-        av.codec.codec.UnknownCodecError, av.FFmpegError: if this PyAV has no such encoder, or it fails.
+        UnknownCodecError, FFmpegError: if this PyAV has no such encoder, or it fails.
     """
     sizes = [(kind.width, kind.height), *([kind.cropped_to] if kind.cropped_to else [])]
     name = kind.name.replace(" ", "-")
