@@ -219,7 +219,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in set(CORRUPTIONS) - {"jpeg"}:
         monkeypatch.delitem(CORRUPTIONS, name)
     monkeypatch.setattr("tfdfd.faces.mtcnn.MTCNN", Watcher)
-    monkeypatch.setattr("tfdfd.commands.corrupted_clips.make_frame_source", lambda console, *, gpu: PyAvFrameSource())
+    monkeypatch.setattr("tfdfd.commands.corrupted_clips.make_frame_source", lambda console, **_: PyAvFrameSource())
 
 
 def videos(folder: Path, *, num_clips: int = 2, frames_per_second: int = 30) -> tuple[FaceStore, pd.DataFrame]:

@@ -13,7 +13,7 @@ from tfdfd.clip import FAILED, Clip, ClipError, ClipFrames
 from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.store import FaceStore
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.workers.events import WAITING, Began, Done, Note, Refused
+from tfdfd.workers.events import WAITING, Began, Done, Handed, Note, Refused
 from tfdfd.workers.job import ExtractionJob, Parts, Share, do_clips
 
 
@@ -52,7 +52,7 @@ def do(tmp_path, name, vanish, *, patience_seconds=20.0):
         ClipFolders.of(clips),
         patience_seconds=patience_seconds,
     )
-    do_clips(job, clips, said.append, writing=Lock())
+    do_clips(job, map(Handed, clips), said.append, writing=Lock())
     return store, said
 
 

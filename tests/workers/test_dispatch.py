@@ -33,9 +33,12 @@ class ScriptedWorker:
         self.has_ended = self.is_killed = False
         self.at = None
 
-    def submit(self, clip):
+    def submit(self, handed):
+        clip = handed.clip
         self.clips.append(clip)
         self.crew.handed.append((self.slot, clip.clip_id))
+        if handed.is_second_try:
+            self.crew.second_tries.append(clip.clip_id)
         self.crew.most_held = max(self.crew.most_held, len(self.clips) + len(self.read))
 
     def kill(self):
@@ -101,6 +104,7 @@ class ScriptedCrew:
         self.faults = {key: list(value) for key, value in (faults or {}).items()}
         self.handed, self.written, self.living, self.slots, self.most_held = [], [], [], [], 0
         self.tried = defaultdict(list)
+        self.second_tries = []
         self.now, self.jump = 0.0, {}
 
     def fault(self, clip, stage):

@@ -10,7 +10,7 @@ from tfdfd.clip import Clip
 from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.store import LOCK, FaceStore
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.workers.events import Refused
+from tfdfd.workers.events import Handed, Refused
 from tfdfd.workers.job import ExtractionJob, Share
 from tfdfd.workers.process_host import ProcessHost, what_is_not_shared
 
@@ -45,7 +45,7 @@ def test_a_copy_of_the_store_at_the_same_path_is_named(job, tmp_path):
 def test_clips_that_are_not_there_are_named_and_no_process_starts(job, tmp_path):
     (tmp_path / "clips").rmdir()
     host = ProcessHost(job, {})
-    host.submit(Clip("a", tmp_path / "clips/a.mp4"))
+    host.submit(Handed(Clip("a", tmp_path / "clips/a.mp4")))
     (refused,) = host.events(0.0)
     assert isinstance(refused, Refused)
     assert f"the clips' folder {tmp_path / 'clips'} is not here" in refused.message

@@ -31,6 +31,7 @@ def score_clips(
     *,
     console: Console,
     batch_size: int,
+    decoder: str,
 ) -> dict[str, set[str]]:
     """Change clips, find their faces anew and score them; levels that a record has are not scored again.
 
@@ -41,6 +42,7 @@ def score_clips(
         records: of every clip, for every one of CLIP_CORRUPTIONS; they are filled level by level.
         console: for progress and for what fails.
         batch_size: tracks a batch.
+        decoder: what decodes, one of `inputs.DECODERS`.
 
     Returns:
         By corruption the ids of the clips that it could not be done to.
@@ -58,7 +60,8 @@ def score_clips(
     if not num_levels:
         return failed
     with ExitStack() as stack:
-        changer = _ClipChanger(extraction, Path(stack.enter_context(tempfile.TemporaryDirectory())), console)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        changer = _ClipChanger(extraction, scratch, console, decoder)
         progress = stack.enter_context(WorkProgress(console, "robustness of clips", "levels", num_levels))
         for clip, name, missing in todo:
             for number, level in enumerate(missing):
@@ -95,16 +98,17 @@ class _ClipChanger:
     Args:
         extraction: how the store's crops were made.
         scratch: a folder for the changed clip.
-        console: where a missing DALI is announced.
+        console: where it is announced what decodes.
+        decoder: one of `inputs.DECODERS`.
     """
 
-    def __init__(self, extraction: ExtractionConfig, scratch: Path, console: Console) -> None:
+    def __init__(self, extraction: ExtractionConfig, scratch: Path, console: Console, decoder: str) -> None:
         from tfdfd.faces.mtcnn import MTCNN
 
         self._extraction = extraction
         self._scratch = scratch
         self._detector = MTCNN(min_face_share=extraction.min_face_share)
-        self._source = make_frame_source(console, gpu=has_gpu())
+        self._source = make_frame_source(console, gpu=has_gpu(), decoder=decoder)
 
     def changed(self, clip: Clip, name: str, value: float) -> tuple[ClipFaces, bool]:
         """Return what is found in the changed clip, failed where it cannot be changed, and whether it stayed as it is.

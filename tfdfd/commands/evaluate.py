@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data=manifest.root,
         command=command,
         batch_size=arguments.batch_size,
+        decoder=arguments.decoder,
     )
     write_report(result, scores, report, config, console)
     print_result(result, console)

@@ -14,6 +14,7 @@ from tfdfd.commands.evaluated_clips import EvaluatedClips
 from tfdfd.commands.evaluated_regions import measured_regions
 from tfdfd.commands.inputs import provenance
 from tfdfd.commands.scoring import KEPT, ModelScores
+from tfdfd.data.frame_source import AUTO
 from tfdfd.evaluation.config import EvalConfig, RuleConfig
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def evaluate(
     data: Path,
     command: tuple[str, ...],
     batch_size: int,
+    decoder: str = AUTO,
 ) -> EvaluationResult:
     """Make figures of scores.
 
@@ -43,13 +45,14 @@ def evaluate(
         data: where the clips are from.
         command: the command line, for the report.
         batch_size: tracks a batch.
+        decoder: what decodes clips that are changed, one of `inputs.DECODERS`.
 
     Raises:
         TfdfdError: if clips cannot be scored again.
     """
     from tfdfd.evaluation.result import EvaluationResult
 
-    models = tuple(_evaluate_one(one, report, rule_config, config, console, batch_size) for one in scores)
+    models = tuple(_evaluate_one(one, report, rule_config, config, console, batch_size, decoder) for one in scores)
     return EvaluationResult(
         models=models,
         comparison=_compare(models, config, console) if len(models) > 1 else None,
@@ -70,6 +73,7 @@ def _evaluate_one(
     config: EvalConfig,
     console: Console,
     batch_size: int,
+    decoder: str,
 ) -> ModelResult:
     from tfdfd.evaluation.break_downs import break_downs
     from tfdfd.evaluation.clip_facts import clip_facts
@@ -126,6 +130,7 @@ def _evaluate_one(
             key=one.key,
             console=console,
             batch_size=batch_size,
+            decoder=decoder,
         )
         groups = dict(zip(one.scored.clips["clip_id"], one.scored.groups.tolist(), strict=True))
         robustness = with_intervals(points, groups, settings, num_replicates=config.replicates // 5)

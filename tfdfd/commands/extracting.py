@@ -15,14 +15,16 @@ from rich.console import Console
 
 from tfdfd.clip import FAILED, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.console import import_tensorflow
-from tfdfd.commands.inputs import choose_frame_source, num_cores
+from tfdfd.commands.inputs import add_decoder_flag, choose_frame_source, num_cores, settle_decoder
 from tfdfd.data.clip_folders import ClipFolders
+from tfdfd.data.frame_source import AUTO, NVDEC, PyAvFrameSource
 from tfdfd.data.patience import Patience
 from tfdfd.data.store import FaceStore
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.gpus import choose_gpus, name_for_cuda
+from tfdfd.gpus import choose_gpus, environment_of
 from tfdfd.workers.events import Done
-from tfdfd.workers.job import CORES_PER_WORKER, MEMORY_PER_WORKER, ExtractionJob, Parts, Share
+from tfdfd.workers.job import ExtractionJob, Parts, Share
+from tfdfd.workers.places import GPU_MEMORY_PER_WORKER, places_of_memory, worker_places
 from tfdfd.workers.pool import Bugs, run_clips
 from tfdfd.workers.processes import ProcessCrew
 
@@ -40,6 +42,8 @@ class WorkerConfig:
     """Seconds for reading a clip, and as many for finding its faces; 0 for no limit."""
     ray: str = ""
     """Address of the Ray cluster whose machines extract; empty for this machine alone."""
+    decoder: str = AUTO
+    """What decodes where there is a GPU, one of `inputs.DECODERS`."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -57,8 +61,8 @@ def add_worker_flags(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         metavar="N",
-        help="processes that extract clips, sharing cores and GPUs (default: one a GPU, else one for every two cores "
-        "if there are 2 GiB of free memory for each)",
+        help="processes that extract clips, sharing cores and GPUs (default: one for every two cores if there are 2 "
+        "GiB of free memory for each; of them as many on the GPUs as find 4 GiB of theirs and of the machine's)",
     )
     group.add_argument(
         "--clip-timeout",
@@ -75,6 +79,7 @@ def add_worker_flags(parser: argparse.ArgumentParser) -> None:
         help="extract on the machines of a Ray cluster: HOST:6379 of its head, or auto for the one that this machine "
         "is part of; --workers then limits their number on all machines together (default: as many as these feed)",
     )
+    add_decoder_flag(group)
 
 
 def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
@@ -83,7 +88,7 @@ def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
     Raises:
         TfdfdError: if a value is not allowed.
     """
-    return WorkerConfig(arguments.workers, arguments.clip_timeout, arguments.ray)
+    return WorkerConfig(arguments.workers, arguments.clip_timeout, arguments.ray, arguments.decoder)
 
 
 def make_parts(config: ExtractionConfig, share: Share) -> Parts:
@@ -98,10 +103,16 @@ def make_parts(config: ExtractionConfig, share: Share) -> Parts:
     tf.config.threading.set_intra_op_parallelism_threads(share.num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(share.num_threads)
     gpus = tf.config.list_physical_devices("GPU")
-    source, note = choose_frame_source(gpu=bool(gpus), num_threads=share.num_threads)
+    source, note = choose_frame_source(gpu=bool(gpus), num_threads=share.num_threads, decoder=share.decoder)
     detector = MTCNN(min_face_share=config.min_face_share)
     detector(np.zeros((1, 180, 320, 3), np.uint8))
-    return Parts(source, detector, (note,) if note else (), (MemoryError, tf.errors.ResourceExhaustedError))
+    return Parts(
+        source,
+        detector,
+        (note,) if note else (),
+        (MemoryError, tf.errors.ResourceExhaustedError),
+        second_source=PyAvFrameSource("second try, a worker ended on it") if gpus else None,
+    )
 
 
 def extract_in_workers(
@@ -161,11 +172,11 @@ def extract_in_workers(
         store.fingerprint,
         config,
         make_parts,
-        Share(num_cores()),
+        Share(num_cores(), workers.decoder),
         folders,
         run_token=run_token,
     )
-    crew = _ray_crew(job, workers, say) if workers.ray else _process_crew(job, workers, len(clips))
+    crew = _ray_crew(job, workers, say) if workers.ray else _process_crew(job, workers, len(clips), console)
     return run_clips(
         clips,
         crew,
@@ -177,24 +188,34 @@ def extract_in_workers(
     )
 
 
-def _process_crew(job: ExtractionJob, workers: WorkerConfig, num_clips: int) -> ProcessCrew:
-    gpus = tuple(map(name_for_cuda, choose_gpus()))
-    num_workers = min(workers.workers or default_workers(num_gpus=len(gpus)), num_clips)
-    share = Share(num_threads=max(1, num_cores() // num_workers))
-    return ProcessCrew(dataclasses.replace(job, share=share), num_workers=num_workers, gpus=gpus)
+def _process_crew(job: ExtractionJob, workers: WorkerConfig, num_clips: int, console: Console) -> ProcessCrew:
+    cards = choose_gpus()
+    # Before there are workers, which would disturb the trial and each other.
+    settle_decoder(workers.decoder, console)
+    card_places = [places_of_memory(card.free_bytes) for card in cards]
+    places = worker_places(
+        card_places,
+        cores=num_cores(),
+        memory_bytes=free_memory(),
+        asked=workers.workers,
+        only_on_cards=workers.decoder == NVDEC,
+    )[:num_clips]
+    for card, number in zip(cards, card_places, strict=True):
+        if not number:
+            console.print(
+                f"{card.label} has {card.free_bytes / 2**30:.1f} GiB free, a worker may need "
+                f"{GPU_MEMORY_PER_WORKER / 2**30:.0f}: none works on it",
+                style="yellow",
+            )
+    share = dataclasses.replace(job.share, num_threads=max(1, num_cores() // len(places)))
+    environments = [environment_of(None if place is None else cards[place]) for place in places] if cards else []
+    return ProcessCrew(dataclasses.replace(job, share=share), environments or [{}] * len(places))
 
 
 def _ray_crew(job: ExtractionJob, workers: WorkerConfig, say: Callable[[str], None]) -> RayCrew:
     from tfdfd.workers.ray_cluster import RayCrew  # takes a second to import, and may not be installed
 
     return RayCrew(workers.ray, job, max_workers=workers.workers, say=say)
-
-
-def default_workers(*, num_gpus: int) -> int:
-    """Return how many workers the machine feeds: one a GPU; without any, as many as cores and memory allow."""
-    if num_gpus:
-        return num_gpus
-    return max(1, min(num_cores() // CORES_PER_WORKER, free_memory() // MEMORY_PER_WORKER))
 
 
 def free_memory() -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
+from tfdfd.data.frame_source import AUTO, NVDEC, PYAV, PyAvFrameSource
+from tfdfd.gpus import Card, environment_of, visible_cards, why_no_gpu
 
 if TYPE_CHECKING:
+    from pipelines.decode import DaliFrameSource
+    from pipelines.nvdec_findings import Finding, Findings
     from tfdfd.data.face_datasets import FaceDatasets
-    from tfdfd.extraction import FrameSource
 
 DATA_VARIABLE = "TFDFD_DATA"
 INPUTS = ("auto", "dali", "tf.data")
 """What may feed the network: DALI pipelines or their tf.data twin, with the same values."""
+DECODERS = (AUTO, NVDEC, PYAV)
+"""What may decode clips on a GPU machine."""
 
 
 def names_data(given: str | None) -> bool:
@@ -74,6 +81,18 @@ def dali_problem() -> str:
     return ""
 
 
+def add_decoder_flag(parser: argparse._ActionsContainer) -> None:
+    """Add `--decoder`."""
+    parser.add_argument(
+        "--decoder",
+        choices=DECODERS,
+        default=AUTO,
+        help="what decodes clips where there is a GPU: auto tries NVDEC once, in about a minute, and takes it for the "
+        "kinds of clips that it decodes as PyAV does, and faster; nvdec takes it untried for all clips that it can "
+        "read; pyav never (default: %(default)s)",
+    )
+
+
 def no_dali_note() -> str:
     """Return what to tell a person where DALI cannot be used."""
     return (
@@ -83,35 +102,102 @@ def no_dali_note() -> str:
 
 
 @cache
-def _announce_no_dali(console: Console) -> None:
-    console.print(no_dali_note())
+def _announce(console: Console, note: str) -> None:
+    console.print(note)
 
 
-def make_frame_source(console: Console, *, gpu: bool) -> FrameSource:
-    """Return what reads frames, as `choose_frame_source`; a missing DALI is announced once."""
-    source, note = choose_frame_source(gpu=gpu, num_threads=num_cores())
+def make_frame_source(console: Console, *, gpu: bool, decoder: str = AUTO) -> PyAvFrameSource | DaliFrameSource:
+    """Return what reads frames, as `choose_frame_source`, after `settle_decoder`; what to know of it is said once."""
+    if gpu:
+        settle_decoder(decoder, console)
+    source, note = choose_frame_source(gpu=gpu, num_threads=num_cores(), decoder=decoder)
     if note:
-        _announce_no_dali(console)
+        _announce(console, note)
     return source
 
 
-def choose_frame_source(*, gpu: bool, num_threads: int) -> tuple[FrameSource, str]:
-    """Return what reads frames: DALI (NVDEC on a GPU, fed by PyAV elsewhere), or PyAV alone.
+def choose_frame_source(
+    *, gpu: bool, num_threads: int, decoder: str = AUTO
+) -> tuple[PyAvFrameSource | DaliFrameSource, str]:
+    """Return what reads frames: NVDEC through DALI where a GPU is and it is right and faster, else PyAV.
 
     Args:
-        gpu: whether TensorFlow sees a GPU; the first one decodes.
+        gpu: whether this process uses a GPU; the first one that it sees decodes.
         num_threads: DALI's host threads.
+        decoder: one of DECODERS.
 
     Returns:
         The frame source, and what to tell a person of it, mostly nothing.
-    """
-    if dali_problem():
-        from tfdfd.data.frame_source import PyAvFrameSource
 
+    Raises:
+        TfdfdError: if NVDEC is asked for where there is no DALI or no GPU.
+    """
+    if decoder == PYAV:
+        return PyAvFrameSource("--decoder pyav"), ""
+    if decoder == NVDEC and (problem := dali_problem() or ("" if gpu else why_no_gpu())):
+        raise TfdfdError(f"--decoder nvdec: {problem}; leave it out, or run `tfdfd doctor`")
+    if dali_problem():
         return PyAvFrameSource(), no_dali_note()
     from pipelines.decode import DaliFrameSource
 
-    return DaliFrameSource(gpu=gpu, device_id=0 if gpu else None, num_threads=num_threads), ""
+    if not gpu:
+        return DaliFrameSource(gpu=False, num_threads=num_threads), ""
+    if decoder == NVDEC:
+        return DaliFrameSource(gpu=True, device_id=0, num_threads=num_threads), (
+            "NVDEC decodes all clips that it can read (--decoder nvdec)"
+        )
+    findings = nvdec_findings(visible_cards()[:1])
+    return DaliFrameSource(gpu=True, device_id=0, num_threads=num_threads, findings=findings), findings.sentence
+
+
+def settle_decoder(decoder: str, console: Console) -> None:
+    """Find out what NVDEC is good for, before workers that share the machine need to know; without a GPU nothing.
+
+    Args:
+        decoder: one of DECODERS.
+        console: where a person is told that it takes a while.
+
+    Raises:
+        TfdfdError: if NVDEC is asked for and cannot be had.
+    """
+    cards = visible_cards()
+    if decoder == NVDEC and (problem := dali_problem() or ("" if cards else why_no_gpu())):
+        raise TfdfdError(f"--decoder nvdec: {problem}; leave it out, or run `tfdfd doctor`")
+    if decoder == PYAV or not cards or dali_problem():
+        return
+    if decoder == AUTO:
+        nvdec_findings(cards, say=console.print)
+        return
+    from pipelines.nvdec_trial import KINDS, try_nvdec
+
+    (finding,) = try_nvdec(kinds=KINDS[:1])
+    # Slow or another shade is what was asked for; no frame at all is not.
+    if finding.is_checked and finding.mean_difference is None:
+        raise TfdfdError(f"--decoder nvdec: NVDEC cannot decode here: {finding.problem}; leave it out to use PyAV")
+
+
+def nvdec_findings(cards: Sequence[Card], *, say: Callable[[str], None] = lambda _: None) -> Findings:
+    """Return what NVDEC was found to be good for on each of some cards together, trying those that were not tried.
+
+    Args:
+        cards: at least one, as `visible_cards` returns them.
+        say: told before a trial, which takes about a minute.
+    """
+    from pipelines.nvdec_findings import kept_findings
+    from pipelines.nvdec_trial import try_nvdec
+
+    found = None
+    for name, driver in dict.fromkeys((card.name, card.driver_version) for card in cards):
+        card = next(card for card in cards if (card.name, card.driver_version) == (name, driver))
+
+        def check(card: Card = card) -> Sequence[Finding]:
+            say(f"trying NVDEC of the {card.name} beside PyAV, once: this takes about a minute")
+            return try_nvdec(environment=environment_of(card))
+
+        findings = kept_findings(name, driver, check)
+        found = found or findings
+    assert found is not None, "there is no card to try"
+    return found
 
 
 def make_datasets(console: Console, source: str = "auto") -> FaceDatasets:
@@ -132,7 +218,7 @@ def make_datasets(console: Console, source: str = "auto") -> FaceDatasets:
         from tfdfd.data.tf_datasets import TF_DATASETS
 
         if source == "auto":
-            _announce_no_dali(console)
+            _announce(console, no_dali_note())
         return TF_DATASETS
     from pipelines.dataset import DALI_DATASETS
 

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow
-from tfdfd.commands.inputs import dali_problem, newest_model, no_dali_note, provenance
+from tfdfd.commands.inputs import make_frame_source, newest_model, provenance
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
-from tfdfd.data.frame_source import PyAvFrameSource, one_ahead
+from tfdfd.data.frame_source import AUTO, NVDEC, PyAvFrameSource, one_ahead
 from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.gpus import choose_gpus
@@ -37,6 +37,7 @@ def make_local_scorer(
     accept_mismatch: bool = False,
     time_limit_seconds: float | None = None,
     keep_crops: bool = False,
+    decoder: str = AUTO,
 ) -> LocalScorer:
     """Put together what scores clips by a model.
 
@@ -46,11 +47,12 @@ def make_local_scorer(
         accept_mismatch: go on although faces are found otherwise than the model's were.
         time_limit_seconds: most time for one clip; None for no limit.
         keep_crops: whether scored tracks hold their crops.
+        decoder: what decodes, one of `inputs.DECODERS`.
 
     Raises:
         TfdfdError: if there is no such model, or clips cannot be cropped as its were.
     """
-    basis = _Basis.of(model_folder, console)
+    basis = _Basis.of(model_folder, console, decoder)
     return basis.scorer(console, accept_mismatch, time_limit_seconds, keep_crops=keep_crops)
 
 
@@ -62,6 +64,7 @@ def begin_scoring(
     accept_mismatch: bool = False,
     time_limit_seconds: float | None = None,
     keep_crops: bool = False,
+    decoder: str = AUTO,
 ) -> tuple[LocalScorer, Iterator[ScoredClip]]:
     """Put together what scores clips while the first of them is read, since TensorFlow takes long to come.
 
@@ -69,7 +72,7 @@ def begin_scoring(
 
     Args:
         paths: of the clips.
-        model_folder, console, accept_mismatch, time_limit_seconds, keep_crops: as in `make_local_scorer`.
+        model_folder, console, accept_mismatch, time_limit_seconds, keep_crops, decoder: as in `make_local_scorer`.
 
     Returns:
         The scorer, and the clips as they are scored.
@@ -77,7 +80,7 @@ def begin_scoring(
     Raises:
         TfdfdError: as in `make_local_scorer`.
     """
-    basis = _Basis.of(model_folder, console)
+    basis = _Basis.of(model_folder, console, decoder)
     if time_limit_seconds is not None:
         # What reads beside the start of TensorFlow is slow, and its time would count.
         scorer = basis.scorer(console, accept_mismatch, time_limit_seconds, keep_crops=keep_crops)
@@ -104,10 +107,10 @@ class _Basis:
     pace: Pace
 
     @staticmethod
-    def of(model_folder: Path | None, console: Console) -> _Basis:
+    def of(model_folder: Path | None, console: Console, decoder: str) -> _Basis:
         folder = newest_version(model_folder or newest_model(Path("saved_models")))
         config = extraction_config_of(Fingerprint.from_file(folder / ASSETS / "fingerprint.json"))
-        return _Basis(folder, config, scoring_frame_source(console), Pace())
+        return _Basis(folder, config, scoring_frame_source(console, decoder), Pace())
 
     def scorer(
         self, console: Console, accept_mismatch: bool, time_limit_seconds: float | None, *, keep_crops: bool
@@ -177,12 +180,16 @@ def _measure(model: LoadedModel, config: ExtractionConfig, pace: Pace) -> None:
     pace.saw_faces(config.places, time.monotonic() - began)
 
 
-def scoring_frame_source(console: Console) -> PlannedFrameSource:
-    """Return what reads frames: DALI where a GPU decodes, PyAV alone elsewhere, where DALI would only be imported."""
-    if choose_gpus():
-        if not dali_problem():
-            from pipelines.decode import DaliFrameSource
+def scoring_frame_source(console: Console, decoder: str = AUTO) -> PlannedFrameSource:
+    """Return what reads frames: as `make_frame_source`, but without a GPU PyAV alone: DALI would only be imported.
 
-            return DaliFrameSource(gpu=True, device_id=0)
-        console.print(no_dali_note())
-    return PyAvFrameSource()
+    Args:
+        console: for what a person should know.
+        decoder: one of DECODERS.
+
+    Raises:
+        TfdfdError: if NVDEC is asked for and cannot be had.
+    """
+    if choose_gpus() or decoder == NVDEC:
+        return make_frame_source(console, gpu=True, decoder=decoder)
+    return PyAvFrameSource("no GPU" if decoder == AUTO else "--decoder pyav")

@@ -183,8 +183,8 @@ def _refuse_what_is_not_honoured(
         )
     if manifest.is_faces and workers != WorkerConfig():
         raise TfdfdError(
-            "ready-made crops are copied without workers: --workers, --clip-timeout and --ray change nothing there, "
-            "leave them out"
+            "ready-made crops are copied without workers: --workers, --clip-timeout, --ray and --decoder change "
+            "nothing there, leave them out"
         )
     if crop_margin is not None and not manifest.is_faces:
         raise TfdfdError("--crop-margin says how ready-made crops were cut, and these are clips: use --margin")

@@ -13,6 +13,7 @@ from rich.console import Console
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow
 from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.data.frame_source import AUTO
 from tfdfd.serving.remote_target import DEADLINE_SECONDS, FACES, GRPC, IN_FLIGHT, LOCAL, PIXELS, TRANSPORTS
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
     TensorFlow is imported for gRPC and for finding faces here; with REST and faces found by the server it is not.
 
     Args:
-        arguments: with the flags of `add_server_flags`, and `accept_mismatch` and `plot` where the command has them.
+        arguments: with the flags of `add_server_flags`, and `accept_mismatch`, `decoder` and `plot` where the command
+            has them.
         console: where a missing DALI is announced.
 
     Raises:
@@ -128,7 +130,7 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
     return ScoringClient(
         config.server,
         config.server_model,
-        frame_source=scoring_frame_source(console),
+        frame_source=scoring_frame_source(console, getattr(arguments, "decoder", AUTO)),
         make_detector=_make_detector if config.faces == LOCAL else None,
         transport=config.transport,
         version=config.server_version,

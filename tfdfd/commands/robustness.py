@@ -18,6 +18,7 @@ from rich.console import Console
 from tfdfd.clip import OK, Clip
 from tfdfd.commands.corrupted_clips import score_clips
 from tfdfd.commands.corrupted_pictures import score_pictures
+from tfdfd.data.frame_source import AUTO
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.data.strips import check_strips
 from tfdfd.data.tables import rows_where, some, values
@@ -42,6 +43,7 @@ def measure_robustness(
     key: str,
     console: Console,
     batch_size: int,
+    decoder: str = AUTO,
 ) -> list[RobustnessPoint]:
     """Score clips again at five levels of every corruption; what is scored is kept, so that a killed run goes on.
 
@@ -56,6 +58,7 @@ def measure_robustness(
         key: of network and store: logits that were kept under another are not used.
         console: for progress and for what is left out.
         batch_size: tracks a batch.
+        decoder: what decodes, one of `inputs.DECODERS`.
 
     Returns:
         The points of one corruption after the other, each from level 0 on; none of a corruption that no clip is left
@@ -83,7 +86,9 @@ def measure_robustness(
     score_pictures(score_faces, clip_ids, rows, records, console=console, batch_size=batch_size)
     failed: dict[str, set[str]] = {}
     if extraction is not None:
-        failed = score_clips(score_faces, on_disk, extraction, records, console=console, batch_size=batch_size)
+        failed = score_clips(
+            score_faces, on_disk, extraction, records, console=console, batch_size=batch_size, decoder=decoder
+        )
     with_clip = rows_where(chosen, np.isin(values(chosen, "clip_id"), [clip.clip_id for clip in on_disk]))
     points = []
     for name, strengths in {**CORRUPTIONS, **CLIP_CORRUPTIONS}.items():

@@ -17,6 +17,7 @@ from rich.console import Console
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
 from tfdfd.commands.flags import add_cpu_flag, obey_cpu_flag
+from tfdfd.commands.inputs import add_decoder_flag
 from tfdfd.commands.remote_scoring import add_server_flags, make_client, server_config
 from tfdfd.scored_clip import FAILED, OK, PARTIAL, ScoredClip
 
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--accept-mismatch", action="store_true", help="go on although crops were made otherwise")
     add_cpu_flag(parser)
+    add_decoder_flag(parser)
     parser.add_argument(
         "--time-limit",
         type=float,
@@ -124,6 +126,7 @@ def _begin(arguments: argparse.Namespace, paths: list[Path], console: Console, s
         accept_mismatch=arguments.accept_mismatch,
         time_limit_seconds=arguments.time_limit,
         keep_crops=bool(arguments.plot),
+        decoder=arguments.decoder,
     )
     rule = scorer.model.rule
     return _Scoring(f"Scores by {scorer.model.folder}", scorer.model.name, rule.threshold, lambda: rule, clips)

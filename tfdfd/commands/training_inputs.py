@@ -41,7 +41,7 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
     for flag, value in (
         ("--retry-failed", arguments.retry_failed),
         ("--crop-margin", arguments.crop_margin),
-        ("--workers, --clip-timeout or --ray", worker_config(arguments) != WorkerConfig()),
+        ("--workers, --clip-timeout, --ray or --decoder", worker_config(arguments) != WorkerConfig()),
     ):
         if value:
             raise TfdfdError(f"{flag} needs the clips, and only a store is given: add --data, or leave it out")
@@ -201,7 +201,7 @@ def stream_sources(
         (f"--input {arguments.input}", arguments.input != "auto"),
         ("--accept-mismatch", arguments.accept_mismatch),
         ("--crop-margin", arguments.crop_margin is not None),
-        ("--workers, --clip-timeout or --ray", worker_config(arguments) != WorkerConfig()),
+        ("--workers, --clip-timeout or --ray", worker_config(arguments) != WorkerConfig(decoder=arguments.decoder)),
         ("--steps-per-epoch", config.steps_per_epoch),
         ("--sampling one", config.sampling != "all"),
         (f"--balance {config.balance}", config.balance not in ("none", "weights")),
@@ -236,7 +236,7 @@ def stream_sources(
         train_clips,
         labels.astype(np.float32),
         weights,
-        make_frame_source(console, gpu=has_gpu()),
+        make_frame_source(console, gpu=has_gpu(), decoder=arguments.decoder),
         detector,
         crops,
         seed=config.seed,
@@ -247,7 +247,13 @@ def stream_sources(
     )
     val_clips, val_labels = clips_of(VAL)
     console.print(f"finding the faces of the {len(val_clips)} validation clips")
-    tracks = TrackStream(val_clips, make_frame_source(console, gpu=has_gpu()), detector, crops, on_clip=on_clip)
+    tracks = TrackStream(
+        val_clips,
+        make_frame_source(console, gpu=has_gpu(), decoder=arguments.decoder),
+        detector,
+        crops,
+        on_clip=on_clip,
+    )
     require_both_labels(VAL, val_labels[tracks.clip_rows])
     with_face = np.full(len(val_labels), -1)
     with_face[tracks.clip_rows] = val_labels[tracks.clip_rows]

@@ -18,16 +18,23 @@ from tfdfd.data.video import ProbedVideo, probe
 T = TypeVar("T")
 NVDEC, PYAV = "nvdec", "pyav"
 """The decoders that ClipFrames.decoder can name."""
+AUTO = "auto"
+"""NVDEC where it was found to be right and faster, else PyAV."""
 
 
 class PyAvFrameSource:
-    """Reads clips with PyAV alone, for machines without DALI; the frames equal those of DALI's host graph."""
+    """Reads clips with PyAV alone; the frames equal those of DALI's host graph.
+
+    Args:
+        reason: why PyAV reads them.
+    """
 
     counts: Counter[tuple[str, str]]
     """How many clips went to which decoder, and why."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "no DALI") -> None:
         self.counts = Counter()
+        self._reason = reason
 
     def read(self, clip_path: Path, plan: FramePlan) -> ClipFrames:
         """Read the planned frames of a clip in one pass.
@@ -60,7 +67,7 @@ class PyAvFrameSource:
             planned,
             info,
             decoder=PYAV,
-            reason="no DALI",
+            reason=self._reason,
             counts=self.counts,
             warnings=tuple(warnings),
         )

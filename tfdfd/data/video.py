@@ -29,6 +29,7 @@ from tfdfd.data.video_stream import (
 )
 
 _PQ, _HLG = 16, 18
+_FULL_RANGE = 2
 # FFmpeg's numbers; 2 is "unspecified".
 _MATRIX_NAMES = {0: "rgb", 1: "bt709", 2: "", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc", 10: "bt2020c"}
 # Containers that store when each frame is shown. AVI and raw streams store no such time, or the wrong one.
@@ -47,6 +48,12 @@ class ProbedVideo(VideoInfo):
     """FFmpeg's name of the colour matrix, e.g. `bt709`; empty where the file does not say."""
     is_interlaced: bool = False
     """Whether the first frame is two fields."""
+    is_full_range: bool = False
+    """Whether black is 0 and white 255, not 16 and 235."""
+    coded_width: int = 0
+    """Width in pixels of what the decoder decodes, before it is cropped to the frame: whole blocks; 0 if not known."""
+    coded_height: int = 0
+    """The height likewise: 1088 of most 1080p clips."""
     warnings: tuple[str, ...] = ()
     """What a person should know of the file, e.g. HDR or a mirror image."""
     packet_pts: np.ndarray | None = field(default=None, repr=False)
@@ -154,6 +161,7 @@ def probe(path: Path) -> ProbedVideo:
         time_base = float(stream.time_base or 0)
         frames_per_second = float(stream.average_rate or 0)
         counted_by_container = stream.frames
+        coded_width, coded_height = context.coded_width, context.coded_height
     if num_listed < num_promised:
         raise ClipError(
             f"{path}: cut off: its index lists {num_promised} frames, the file holds {num_listed}; copy it anew"
@@ -201,6 +209,9 @@ def probe(path: Path) -> ProbedVideo:
         numbering_doubt=doubt,
         matrix=_MATRIX_NAMES.get(first.colorspace, str(first.colorspace)),
         is_interlaced=first.interlaced_frame,
+        is_full_range=first.color_range == _FULL_RANGE or first.format.name.startswith("yuvj"),
+        coded_width=coded_width,
+        coded_height=coded_height,
         warnings=tuple(warnings),
         is_reference=references if codec == "h264" else None,
         packet_pts=None if numbered_by_decoding else np.array([packet.pts for packet in packets], np.int64),

@@ -12,8 +12,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from tfdfd.clip import Clip
-from tfdfd.workers.events import Event
+from tfdfd.workers.events import Event, Handed
 from tfdfd.workers.job import ExtractionJob, WantOfMemoryError, do_clips
 
 _PR_SET_PDEATHSIG = 1
@@ -31,7 +30,7 @@ def main(connection: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     writing, saying = Lock(), Lock()
-    inbox: SimpleQueue[Clip] = SimpleQueue()
+    inbox: SimpleQueue[Handed] = SimpleQueue()
     job: ExtractionJob = connection.recv()
 
     def listen() -> None:
@@ -50,7 +49,7 @@ def main(connection: Connection, parent: int) -> None:
         except OSError:
             os._exit(0)  # nobody listens any more
 
-    def clips() -> Iterator[Clip]:
+    def clips() -> Iterator[Handed]:
         while True:
             yield inbox.get()
 

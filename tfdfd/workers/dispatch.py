@@ -11,7 +11,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tfdfd.clip import Clip, TfdfdError
-from tfdfd.workers.events import DETECTING, KILLED, LOST, WAITING, Began, Bug, Done, Ended, Event, Note, Ready, Refused
+from tfdfd.workers.events import (
+    DETECTING,
+    KILLED,
+    LOST,
+    WAITING,
+    Began,
+    Bug,
+    Done,
+    Ended,
+    Event,
+    Handed,
+    Note,
+    Ready,
+    Refused,
+)
 
 CLIPS_PER_WORKER = 2
 """A worker reads one clip while it finds the faces of another."""
@@ -145,7 +159,7 @@ class Dispatcher:
             self._workers[slot].is_dismissed = True
         return surplus
 
-    def next_clips(self, slot: int) -> list[Clip]:
+    def next_clips(self, slot: int) -> list[Handed]:
         """Return the clips that a worker gets now; they count as handed over."""
         worker = self._workers[slot]
         held = worker.held
@@ -313,13 +327,13 @@ class Dispatcher:
                 f"out of the data. The last fault was {what}"
             )
 
-    def _hand_over(self, slot: int, clips: list[_Held]) -> list[Clip]:
+    def _hand_over(self, slot: int, clips: list[_Held]) -> list[Handed]:
         worker = self._workers[slot]
         worker.has_worked = True
         worker.held.update((clip.clip.clip_id, clip) for clip in clips)
         self._starts = 0
         self._failed_starts.pop(slot, None)
-        return [clip.clip for clip in clips]
+        return [Handed(clip.clip, is_second_try=clip.is_alone) for clip in clips]
 
 
 def _told(ended: Ended) -> str:

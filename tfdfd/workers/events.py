@@ -16,6 +16,15 @@ machine, which is no clip's fault."""
 
 
 @dataclass(frozen=True)
+class Handed:
+    """A clip as a worker gets it."""
+
+    clip: Clip
+    is_second_try: bool = False
+    """Whether a worker ended on it before: it is then read without what may have ended that worker, NVDEC."""
+
+
+@dataclass(frozen=True)
 class Ready:
     """The worker has imported and warmed up what it needs and takes clips."""
 
@@ -86,7 +95,7 @@ Event = Ready | Began | Note | Done | Bug | Refused | Ended
 class Worker(Protocol):
     """Takes clips and tells what becomes of them; see `tfdfd.workers.processes`."""
 
-    def submit(self, clip: Clip) -> None:
+    def submit(self, handed: Handed) -> None:
         """Hand over a clip; a worker that is gone takes it too, and its Ended tells."""
         ...
 

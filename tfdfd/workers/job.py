@@ -13,16 +13,13 @@ from threading import Lock, Thread
 from tfdfd.clip import Clip, ClipError, ClipFaces, ClipFrames, TfdfdError
 from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.data.frame_source import AUTO
 from tfdfd.data.patience import PATIENCE_SECONDS, Patience
 from tfdfd.data.store import FaceStore
 from tfdfd.extraction import Detector, FrameSource, faces_of_read, read_clip
 from tfdfd.faces.config import ExtractionConfig
-from tfdfd.workers.events import DETECTING, READING, WAITING, Began, Bug, Done, Event, Note, Ready, Refused
+from tfdfd.workers.events import DETECTING, READING, WAITING, Began, Bug, Done, Event, Handed, Note, Ready, Refused
 
-CORES_PER_WORKER = 2
-"""What one worker keeps busy: a clip is decoded while the faces of another are found."""
-MEMORY_PER_WORKER = 2 * 2**30
-"""Bytes that a worker may come to need on 1080p clips, with room for larger ones; it takes about half."""
 _MAX_TRACEBACK = 8000
 """Characters that travel to the parent; the end says what happened."""
 
@@ -33,6 +30,8 @@ class Share:
 
     num_threads: int
     """CPU threads for decoding and for TensorFlow, at least 1."""
+    decoder: str = AUTO
+    """What decodes where there is a GPU: AUTO, NVDEC or PYAV."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Parts:
     """As `Ready.notes`."""
     memory_errors: tuple[type[Exception], ...] = (MemoryError,)
     """What is raised where memory, of the machine or of a GPU, runs out."""
+    second_source: FrameSource | None = None
+    """What reads a clip on which a worker ended before; None for the frame source."""
 
 
 class WantOfMemoryError(Exception):
@@ -74,7 +75,7 @@ class ExtractionJob:
     """How long a disk may be away, of the store or of the clips."""
 
 
-def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], None], *, writing: Lock) -> None:
+def do_clips(job: ExtractionJob, clips: Iterable[Handed], say: Callable[[Event], None], *, writing: Lock) -> None:
     """Do clips until there are no more, and say what becomes of them.
 
     Args:
@@ -93,7 +94,7 @@ def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], N
         say(Refused(str(error)))
         return
     say(Ready(parts.notes))
-    for clip, frames in _read_ahead(clips, parts.frame_source, job, say):
+    for clip, frames in _read_ahead(clips, parts, job, say):
         say(Began(clip.clip_id, DETECTING))
         try:
             faces = faces_of_read(clip, frames.result(), parts.detector, job.config)
@@ -116,11 +117,13 @@ def do_clips(job: ExtractionJob, clips: Iterable[Clip], say: Callable[[Event], N
 
 
 def _read_ahead(
-    clips: Iterable[Clip], frame_source: FrameSource, job: ExtractionJob, say: Callable[[Event], None]
+    clips: Iterable[Handed], parts: Parts, job: ExtractionJob, say: Callable[[Event], None]
 ) -> Iterator[tuple[Clip, Future[ClipFrames | ClipError]]]:
     """Yield each clip when it is read; the next ones are read meanwhile, in order."""
 
-    def read(clip: Clip) -> ClipFrames | ClipError:
+    def read(handed: Handed) -> ClipFrames | ClipError:
+        clip, second = handed.clip, parts.second_source
+        frame_source = second if handed.is_second_try and second is not None else parts.frame_source
         say(Began(clip.clip_id, READING))
         try:
             patience = _patience(job, clip, READING, say)
@@ -132,8 +135,8 @@ def _read_ahead(
         waiting: SimpleQueue[tuple[Clip, Future[ClipFrames | ClipError]] | None] = SimpleQueue()
 
         def submit_all() -> None:
-            for clip in clips:
-                waiting.put((clip, reader.submit(read, clip)))
+            for handed in clips:
+                waiting.put((handed.clip, reader.submit(read, handed)))
             waiting.put(None)
 
         Thread(target=submit_all, name="inbox", daemon=True).start()

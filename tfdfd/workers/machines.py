@@ -9,7 +9,7 @@ from typing import Any
 
 from tfdfd.clip import TfdfdError
 from tfdfd.workers.dispatch import MAX_STARTS
-from tfdfd.workers.job import CORES_PER_WORKER, MEMORY_PER_WORKER
+from tfdfd.workers.places import CORES_PER_WORKER, WORKERS_PER_UNKNOWN_CARD, worker_places
 
 _REFRESH_SECONDS = 2.0
 """How old the list of machines may be."""
@@ -26,10 +26,13 @@ class Machine:
     name: str
     """Its host name, for people; tests run several on one host."""
     num_workers: int
-    """Workers that it feeds, at least 1: one a GPU; without any, as many as cores and memory allow."""
+    """Workers that it feeds, at least 1: see `places.worker_places`."""
     cpus_per_worker: int
-    gpus_per_worker: int
     threads_per_worker: int
+    num_gpu_workers: int = 0
+    """Those of them that share its GPUs."""
+    gpus_per_gpu_worker: float = 0.0
+    """The part of a GPU that Ray counts for each of these, e.g. 0.5."""
 
     @property
     def shard(self) -> str:
@@ -37,29 +40,38 @@ class Machine:
         return f"{self.name}-{self.node_id[:12]}"
 
 
-def machines_of(nodes: Iterable[Mapping[str, Any]]) -> list[Machine]:
+def machines_of(nodes: Iterable[Mapping[str, Any]], *, only_on_cards: bool = False) -> list[Machine]:
     """Return the machines that take workers, in the order of their names.
 
     Args:
         nodes: what `ray.nodes()` returns: of each node NodeID, Alive, NodeManagerHostname and Resources, in which
-            CPU and GPU count and memory is in bytes.
+            CPU and GPU count and memory is in bytes. How much memory a GPU has they do not say.
+        only_on_cards: let no worker do without a GPU, so that a machine without any takes none.
     """
     machines = []
     for node in nodes:
         resources = node.get("Resources", {})
         cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-        if not node["Alive"] or not cpus:  # a head may be told to take no work, with --num-cpus=0
-            continue
-        memory = int(resources.get("memory", 0)) // MEMORY_PER_WORKER
-        num_workers = min(gpus, cpus) if gpus else max(1, min(cpus // CORES_PER_WORKER, memory))
+        if not node["Alive"] or not cpus or (only_on_cards and not gpus):
+            continue  # a head may be told to take no work, with --num-cpus=0
+        places = worker_places(
+            [WORKERS_PER_UNKNOWN_CARD] * gpus,
+            cores=cpus,
+            memory_bytes=int(resources.get("memory", 0)),
+            only_on_cards=only_on_cards,
+        )
+        on_gpus = [card for card in places if card is not None]
+        # Several share a card, whole parts of it: Ray counts ten-thousandths, and each must find its part on one card.
+        most_a_card = max((on_gpus.count(card) for card in set(on_gpus)), default=1)
         machines.append(
             Machine(
                 node_id=node["NodeID"],
                 name=node["NodeManagerHostname"],
-                num_workers=num_workers,
-                cpus_per_worker=min(cpus // num_workers, CORES_PER_WORKER),
-                gpus_per_worker=1 if gpus else 0,
-                threads_per_worker=cpus // num_workers,
+                num_workers=len(places),
+                cpus_per_worker=min(cpus // len(places), CORES_PER_WORKER),
+                threads_per_worker=cpus // len(places),
+                num_gpu_workers=len(on_gpus),
+                gpus_per_gpu_worker=10_000 // most_a_card / 10_000 if on_gpus else 0.0,
             )
         )
     return sorted(machines, key=lambda machine: (machine.name, machine.node_id))
@@ -72,6 +84,7 @@ class Register:
         nodes: the cluster's, as `machines_of` takes them.
         say: told what a person should know.
         clock: seconds that only rise.
+        only_on_cards: as `machines_of`.
     """
 
     def __init__(
@@ -80,12 +93,14 @@ class Register:
         *,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        only_on_cards: bool = False,
     ) -> None:
         self._nodes, self._say, self._clock = nodes, say, clock
+        self._only_on_cards = only_on_cards
         self._left_out: dict[str, str] = {}
         self._failed_starts: dict[str, int] = {}
         self._looked = self._had_some = clock()
-        self._alive = {machine.node_id: machine for machine in machines_of(nodes())}
+        self._alive = {machine.node_id: machine for machine in self._machines()}
         self._seen = set(self._alive)
 
     def taking_part(self) -> list[Machine]:
@@ -135,9 +150,12 @@ class Register:
             self._say(f"the machine {machine.name} takes no part: {why}")
         return machine.node_id in self._left_out
 
+    def _machines(self) -> list[Machine]:
+        return machines_of(self._nodes(), only_on_cards=self._only_on_cards)
+
     def _look(self) -> None:
         self._looked = self._clock()
-        found = {machine.node_id: machine for machine in machines_of(self._nodes())}
+        found = {machine.node_id: machine for machine in self._machines()}
         for node_id in self._alive.keys() - found.keys():
             self._say(f"the machine {self._alive[node_id].name} has left the Ray cluster: others do its clips")
         for node_id in found.keys() - self._alive.keys():

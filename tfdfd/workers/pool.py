@@ -63,8 +63,8 @@ def run_clips(
                 workers[slot] = crew.start(slot)
                 dispatcher.started(slot, clock())
             for slot, worker in workers.items():
-                for clip in dispatcher.next_clips(slot):
-                    worker.submit(clip)
+                for handed in dispatcher.next_clips(slot):
+                    worker.submit(handed)
             crew.wait(_POLL_SECONDS)
             now = clock()
             if now - before > _POLL_SECONDS + _STOPPED_SECONDS:

@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping
 from multiprocessing import connection as connections
 
-from tfdfd.clip import Clip
 from tfdfd.data.patience import Patience
 from tfdfd.data.store import LOCK
-from tfdfd.workers.events import Event, Refused
+from tfdfd.workers.events import Event, Handed, Refused
 from tfdfd.workers.job import ExtractionJob
 from tfdfd.workers.processes import ProcessWorker
 
@@ -30,10 +29,10 @@ class ProcessHost:
         self._refusal: list[Event] = [Refused(problem)] if problem else []
         self._worker = None if problem else ProcessWorker(job, environment)
 
-    def submit(self, clip: Clip) -> None:
+    def submit(self, handed: Handed) -> None:
         """Hand over a clip."""
         if self._worker is not None:
-            self._worker.submit(clip)
+            self._worker.submit(handed)
 
     def events(self, seconds: float) -> list[Event]:
         """Return what was said since the last call; wait for it at most so long."""

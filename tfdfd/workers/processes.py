@@ -7,13 +7,12 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import connection as connections
 from multiprocessing.connection import Connection
 
-from tfdfd.clip import Clip
-from tfdfd.workers.events import CRASHED, KILLED, Ended, Event
+from tfdfd.workers.events import CRASHED, KILLED, Ended, Event, Handed
 from tfdfd.workers.job import ExtractionJob
 
 # The child finds its modules where this process finds them; only then can it import ours. It is a fresh
@@ -49,27 +48,24 @@ class ProcessCrew:
 
     Args:
         job: what they do; its share of the machine is each worker's.
-        num_workers: processes at a time.
-        gpus: what CUDA_VISIBLE_DEVICES calls the GPUs; worker i gets the i-th, in turn where there are fewer. Empty
-            where there is none.
+        environments: of each process that may run at a time, the variables that it has beside or instead of those of
+            this process: which GPU it sees.
     """
 
-    def __init__(self, job: ExtractionJob, *, num_workers: int, gpus: tuple[str, ...] = ()) -> None:
+    def __init__(self, job: ExtractionJob, environments: Sequence[Mapping[str, str]]) -> None:
         self._job = job
-        self._gpus = gpus
-        self._num_workers = num_workers
+        self._environments = environments
         self._living: list[ProcessWorker] = []
 
     @property
     def num_workers(self) -> int:
         """Processes that may run at a time."""
-        return self._num_workers
+        return len(self._environments)
 
     def start(self, slot: int) -> ProcessWorker:
         """Start a process; it imports and warms up in its own time."""
-        more = {"CUDA_VISIBLE_DEVICES": self._gpus[slot % len(self._gpus)]} if self._gpus else {}
         self._living = [worker for worker in self._living if worker.is_alive]
-        self._living.append(ProcessWorker(self._job, more))
+        self._living.append(ProcessWorker(self._job, self._environments[slot]))
         return self._living[-1]
 
     def wait(self, seconds: float) -> None:
@@ -129,9 +125,9 @@ class ProcessWorker:
         """What becomes readable when there is something to hear."""
         return [source for source in (self._connection, self._printed) if source is not None]
 
-    def submit(self, clip: Clip) -> None:
+    def submit(self, handed: Handed) -> None:
         """Hand over a clip."""
-        self._send(clip)
+        self._send(handed)
 
     def events(self) -> list[Event]:
         """Return what was said since the last call; the last event is Ended."""

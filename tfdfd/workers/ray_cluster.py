@@ -18,9 +18,11 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tfdfd.clip import Clip, TfdfdError
-from tfdfd.workers.events import KILLED, LOST, Ended, Event, Note, Ready, Refused
-from tfdfd.workers.job import ExtractionJob, Share
+from tfdfd.clip import TfdfdError
+from tfdfd.data.frame_source import NVDEC
+from tfdfd.gpus import environment_of
+from tfdfd.workers.events import KILLED, LOST, Ended, Event, Handed, Note, Ready, Refused
+from tfdfd.workers.job import ExtractionJob
 from tfdfd.workers.machines import Machine, Register
 from tfdfd.workers.process_host import ProcessHost
 
@@ -90,7 +92,8 @@ class RayCrew:
         self._max_workers = max_workers
         self._clock = clock
         self._living: list[RayWorker] = []
-        self._register = Register(ray.nodes, say=say, clock=clock)
+        only_on_cards = job.share.decoder == NVDEC
+        self._register = Register(ray.nodes, say=say, clock=clock, only_on_cards=only_on_cards)
         self._machines = self._register.taking_part()
         workers = sum(machine.num_workers for machine in self._machines)
         say(f"the Ray cluster has {len(self._machines)} machines for {workers} workers")
@@ -111,10 +114,12 @@ class RayCrew:
         self._living = [worker for worker in self._living if worker.is_alive]
         taken = [worker.machine.node_id for worker in self._living]
         machine = max(self._machines, key=lambda machine: machine.num_workers - taken.count(machine.node_id))
-        share = Share(num_threads=machine.threads_per_worker)
+        on_gpus = [worker.machine.node_id for worker in self._living if worker.is_on_gpu]
+        share = dataclasses.replace(self._job.share, num_threads=machine.threads_per_worker)
         # Of this run alone: a worker of an earlier one may still write for some seconds.
         job = dataclasses.replace(self._job, share=share, shard=f"{machine.shard}-{self._job.run_token[:8]}")
-        self._living.append(RayWorker(job, machine, self._register, clock=self._clock))
+        is_on_gpu = on_gpus.count(machine.node_id) < machine.num_gpu_workers
+        self._living.append(RayWorker(job, machine, self._register, is_on_gpu=is_on_gpu, clock=self._clock))
         return self._living[-1]
 
     def wait(self, seconds: float) -> None:
@@ -143,21 +148,30 @@ class RayWorker:
         job: what it does.
         machine: where.
         register: told whether it starts; asked whether its machine is there.
+        is_on_gpu: whether it gets a part of a GPU.
         clock: seconds that only rise.
     """
 
-    def __init__(self, job: ExtractionJob, machine: Machine, register: Register, *, clock: Callable[[], float]) -> None:
-        self.machine = machine
+    def __init__(
+        self,
+        job: ExtractionJob,
+        machine: Machine,
+        register: Register,
+        *,
+        is_on_gpu: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.machine, self.is_on_gpu = machine, is_on_gpu
         self._register, self._clock = register, clock
         where = NodeAffinitySchedulingStrategy(machine.node_id, soft=False)
         actor = ray.remote(ProcessHost).options(
             num_cpus=machine.cpus_per_worker,
-            num_gpus=machine.gpus_per_worker,
+            num_gpus=machine.gpus_per_gpu_worker if is_on_gpu else 0,
             scheduling_strategy=where,
             max_restarts=0,
         )
         # Where Ray gives no GPU it leaves the variable alone, and TensorFlow would take one that is not ours.
-        self._actor: Any = actor.remote(job, {} if machine.gpus_per_worker else {"CUDA_VISIBLE_DEVICES": ""})
+        self._actor: Any = actor.remote(job, {} if is_on_gpu else environment_of(None))
         self._answer: Any = None
         self._asked = clock()
         self._is_placed = self._is_ready = self._is_condemned = self._has_ended = self._has_complained = False
@@ -167,9 +181,9 @@ class RayWorker:
         """Whether it has not been seen to end."""
         return not self._has_ended
 
-    def submit(self, clip: Clip) -> None:
+    def submit(self, handed: Handed) -> None:
         """Hand over a clip."""
-        self._actor.submit.remote(clip)
+        self._actor.submit.remote(handed)
 
     def ask(self) -> Any:
         """Return a reference that becomes ready when the worker says something, or after a second."""
@@ -250,6 +264,7 @@ class RayWorker:
         if self._is_placed or self._has_complained or self._clock() - self._asked < _PLACING_SECONDS:
             return []
         self._has_complained = True
-        gpus, cpus = self.machine.gpus_per_worker, self.machine.cpus_per_worker
-        needed = f"{gpus} GPU" if gpus else f"{cpus} CPUs"
+        needed = f"{self.machine.cpus_per_worker} CPUs"
+        if self.is_on_gpu:
+            needed += f" and {self.machine.gpus_per_gpu_worker:g} GPU"
         return [Note(f"a worker waits for {needed} of the machine {self.machine.name} (`ray status`)")]
