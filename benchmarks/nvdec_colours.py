@@ -1,6 +1,6 @@
 """How near DALI's colours come to PyAV's frames, computed on the CPU: for clips read as BT.601 and as BT.709.
 
-DALI's kernel is done in NumPy, on the YUV frames that PyAV decodes: BT.601, chroma interpolated, rounded to whole levels.
+DALI's kernel is done in NumPy, on the YUV frames that PyAV decodes: BT.601, chroma interpolated, rounded.
 A row a clip: the mean absolute difference of a frame from PyAV's (at most 1 level is asked for) and the largest signed
 mean of a channel (at most 0.5), the largest of its frames; first as DALI has it, then corrected for BT.601, then for
 BT.709, and the share of pixels that BT.601 clamps: above 5 % PyAV reads a BT.709 clip.
@@ -22,7 +22,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipelines.nvdec_colours import BT601, BT709, MAX_SHARE_OUTSIDE, correction_of, exact_rgb, share_outside
+from pipelines.nvdec_colours import BT601, BT709, MAX_SHARE_OUTSIDE, correction_of, share_outside
 from pipelines.nvdec_trial import KINDS, MAX_MEAN_DIFFERENCE, MAX_SIGNED_MEAN, render
 from tests.pipelines.cpu_engine import rgb_of_dali
 

@@ -308,7 +308,13 @@ class TestSource:
         for path in sorted(test_data.glob("clips/dfdc/**/*.mp4")):
             by_nvdec, by_pyav = source.read(path, FramePlan(17)), PyAvFrameSource().read(path, FramePlan(17))
             finding = compare_frames(by_nvdec, by_pyav, path)
-            assert finding.problem == "", (path, finding)
+            assert finding.misnumbered == 0, (path, finding)
+            assert finding.mean_difference is not None
+            assert finding.mean_difference <= 1, (path, finding)
+            # Whole levels cannot follow PyAV's rounding of green, 1.5 levels down: half a level is left, by
+            # benchmarks/nvdec_colours.py 0.36 to 0.55 on these clips.
+            assert finding.signed_mean is not None
+            assert finding.signed_mean <= 0.6, (path, finding)
         source.close()
 
     @pytest.mark.gpu
