@@ -22,7 +22,7 @@ from tfdfd.commands.inputs import choose_frame_source, make_frame_source, settle
 from tfdfd.gpus import Card
 
 CARD = Card(0, "NVIDIA Fake", uuid="GPU-1", driver_version="550.54")
-SMALL = (Kind(H264, width=320, height=240),)
+SMALL = (Kind(H264, width=320, height=240, is_timed=True),)
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,7 @@ class TestRouting:
     @pytest.mark.parametrize(
         ("wrong", "changes"),
         [
-            (H264, {}),
+            (H264, {"coded_height": 1080}),
             (HEVC, {"codec": "hevc"}),
             (CROPPED, {}),
             (SIZES, {}),
