@@ -1,11 +1,13 @@
-"""Compare NVDEC's frames with PyAV's, and measure extraction on a GPU (on none yet: nobody had one).
+"""Try this machine's NVDEC as `--decoder auto` does, then on real clips: pixels, numbering, speed, memory.
 
-Prints a row a clip: which decoder took it and why, and of NVDEC's frames against PyAV's at the same indices the mean
-absolute difference (at most 1 of 255 is asked for) and the largest signed mean of a channel (at most 0.5: a constant
-shift would be another colour matrix). Then clips a second from file to crops with NVDEC and with PyAV on the same
-machine, and the share of that time in which the detector waits for frames.
+A row a kind of clip, each rendered on the spot, and the sentence that a run would print; with --make a fake in place of
+NVDEC, such as tests.pipelines.fake_nvdec:WrongPixels, so that this runs without a GPU too. With --data also a row a
+clip of yours (mean absolute difference of a frame at most 1 of 255, signed mean of a channel at most 0.5), then clips a
+second from file to crops with NVDEC and with PyAV, and the share of that time in which the detector waits for frames.
 
     python benchmarks/nvdec.py --data data/clips
+
+It has run on no GPU yet.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tfdfd.clip import Clip, ClipFrames, Detections
+    from pipelines.nvdec_findings import Finding
+    from tfdfd.clip import Clip, Detections
     from tfdfd.extraction import Detector, FrameSource
 
 SUFFIXES = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
-MAX_MEAN_DIFFERENCE, MAX_SIGNED_MEAN = 1.0, 0.5
 
 
 class TimedDetector:
@@ -54,52 +56,34 @@ class TimedDetector:
         return found
 
 
+def print_finding(name: str, finding: Finding) -> None:
+    """Print a row."""
+    values = (finding.mean_difference, finding.signed_mean, finding.misnumbered, finding.nvdec_seconds)
+    figures = [*values, finding.pyav_seconds, None if finding.growth_bytes is None else finding.growth_bytes / 1e6]
+    shown = "".join(f"{'-' if value is None else f'{value:.2f}':>10}" for value in figures)
+    print(f"{name[-44:]:44}{shown}  {finding.problem or 'right and faster'}")
+
+
+def print_header(what: str) -> None:
+    """Print the header of such rows."""
+    columns = ("mean", "signed", "other no.", "NVDEC s", "PyAV s", "growth MB")
+    print(f"{what:44}" + "".join(f"{column:>10}" for column in columns) + "  finding")
+
+
 def compare(clips: list[Clip], nvdec: FrameSource, pyav: FrameSource) -> bool:
-    """Print how NVDEC's frames differ from PyAV's; return whether all are as near as asked for."""
+    """Print how NVDEC's frames of real clips differ from PyAV's; return whether all are as near as asked for."""
+    from pipelines.nvdec_trial import compare_frames
     from tfdfd.data.frame_source import NVDEC
     from tfdfd.faces.config import ExtractionConfig
 
     plan, is_near = ExtractionConfig().frame_plan, True
-    print(f"{'clip':44} {'decoder':8} {'mean difference':>16} {'largest signed mean':>20} {'misnumbered':>12}  reason")
+    print_header("clip")
     for clip in clips:
         theirs = nvdec.read(clip.path, plan)
-        if theirs.decoder != NVDEC:
-            print(f"{clip.clip_id[-44:]:44} {theirs.decoder:8} {'-':>16} {'-':>20} {'-':>12}  {theirs.decoder_reason}")
-            continue
-        ours = pyav.read(clip.path, plan)
-        if ours.frames.shape != theirs.frames.shape or (ours.row_indices != theirs.row_indices).any():
-            print(f"{clip.clip_id[-44:]:44} nvdec    other frames: {theirs.frames.shape}, PyAV {ours.frames.shape}")
-            is_near = False
-            continue
-        differences = [a.astype(np.int16) - b for a, b in zip(theirs.frames, ours.frames, strict=True)]
-        mean = max(float(np.abs(difference).mean()) for difference in differences)
-        signed = max(float(np.abs(difference.mean(axis=(0, 1))).max()) for difference in differences)
-        wrong = num_misnumbered(clip.path, theirs, differences)
-        is_near &= mean <= MAX_MEAN_DIFFERENCE and signed <= MAX_SIGNED_MEAN and not wrong
-        print(
-            f"{clip.clip_id[-44:]:44} {theirs.decoder:8} {mean:16.3f} {signed:20.3f} {wrong:12}  "
-            f"{theirs.decoder_reason}"
-        )
+        finding = compare_frames(theirs, pyav.read(clip.path, plan), clip.path)
+        print_finding(clip.clip_id, finding)
+        is_near &= theirs.decoder != NVDEC or not finding.problem
     return is_near
-
-
-def num_misnumbered(path: Path, nvdec: ClipFrames, differences: list[np.ndarray]) -> int:
-    """Return how many of NVDEC's frames are nearer to PyAV's frame before or after than to the one of their number."""
-    from tfdfd.data.frame_reading import read_frames
-    from tfdfd.data.video import probe
-
-    info = probe(path)
-    if info.quarter_turns:
-        return 0  # PyAV's frames lie on their side here
-    own = np.array([np.abs(difference).mean() for difference in differences])
-    wrong = np.zeros(len(own), np.bool_)
-    for step in (-1, 1):
-        neighbours = nvdec.row_indices + step
-        there = (neighbours >= 0) & (neighbours < info.num_frames)
-        others = read_frames(path, info, neighbours[there])
-        away = [np.abs(a.astype(np.int16) - b).mean() for a, b in zip(nvdec.frames[there], others, strict=True)]
-        wrong[there] |= np.array(away) < own[there]
-    return int(wrong.sum())
 
 
 def measure(name: str, clips: list[Clip], source: FrameSource, rounds: int) -> None:
@@ -122,32 +106,46 @@ def measure(name: str, clips: list[Clip], source: FrameSource, rounds: int) -> N
 
 
 def main() -> int:
-    """Compare and measure; the exit status is 1 where frames differ by more than asked for."""
+    """Try and measure; the exit status is 1 where NVDEC decodes something wrongly."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of clips, searched through")
+    parser.add_argument(
+        "--make", default="pipelines.decode:nvdec_to_try", metavar="MODULE:FUNCTION", help="what to try"
+    )
+    parser.add_argument("--frames", type=int, help="frames of a rendered clip (default: as --decoder auto)")
+    parser.add_argument("--data", type=Path, help="folder of real clips, searched through; needs a GPU")
     parser.add_argument("--rounds", type=int, default=3, help="times that all clips are extracted (default 3)")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from pipelines.nvdec_findings import Findings
+    from pipelines.nvdec_trial import NUM_FRAMES, try_nvdec
 
-    from pipelines.decode import DaliFrameSource
+    began = time.perf_counter()
+    findings = Findings(try_nvdec(arguments.make, num_frames=arguments.frames or NUM_FRAMES))
+    print_header("kind")
+    for finding in findings.kinds:
+        print_finding(finding.kind, finding)
+    print(f"{findings.sentence}\n({time.perf_counter() - began:.0f} s)")
+    is_near = not any(finding.is_wrong for finding in findings.kinds)
+    return 0 if (arguments.data is None or real_clips(arguments.data, arguments.rounds)) and is_near else 1
+
+
+def real_clips(folder: Path, rounds: int) -> bool:
+    """Compare and measure on real clips; return whether all are as near as asked for."""
+    from tfdfd.commands.console import import_tensorflow
+
+    import_tensorflow()
+    from pipelines.decode import nvdec_to_try
     from tfdfd.clip import Clip
     from tfdfd.data.frame_source import PyAvFrameSource
 
-    gpus = tf.config.list_physical_devices("GPU")
-    paths = sorted(path for path in arguments.data.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not gpus or not paths:
-        what = "TensorFlow sees no GPU (`tfdfd doctor` says why)" if paths else f"no clips under {arguments.data}"
-        print(f"nothing was measured: {what}", file=sys.stderr)
-        return 2
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)  # else TensorFlow leaves DALI no memory
-    clips = [Clip(str(path.relative_to(arguments.data)), path) for path in paths]
-    nvdec, pyav = DaliFrameSource(gpu=True, device_id=0, num_threads=os.cpu_count() or 1), PyAvFrameSource()
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    clips = [Clip(str(path.relative_to(folder)), path) for path in paths]
+    nvdec, pyav = nvdec_to_try(), PyAvFrameSource()
     is_near = compare(clips, nvdec, pyav)
-    measure("NVDEC", clips, nvdec, arguments.rounds)
-    measure("PyAV", clips, pyav, arguments.rounds)
-    return 0 if is_near else 1
+    measure("NVDEC", clips, nvdec, rounds)
+    measure("PyAV", clips, pyav, rounds)
+    return is_near
 
 
 if __name__ == "__main__":

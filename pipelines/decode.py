@@ -19,7 +19,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from pipelines.frame_graphs import host_graph, run_graph
 from pipelines.nvdec_colours import BT601, BT709, MAX_SHARE_OUTSIDE, correction_of, share_outside
-from pipelines.nvdec_findings import Findings
+from pipelines.nvdec_findings import FAILURE, Findings
 from pipelines.nvdec_process import ENGINE, NvdecError, NvdecProcess, Pictures
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
 from tfdfd.data.frame_plan import PlannedFrames, plan_frames
@@ -89,6 +89,7 @@ class DaliFrameSource:
         num_threads: DALI's host threads.
         findings: what NVDEC does right and faster here; None to let it read all that it is known to read.
         engine: what decodes on the GPU; tests put another in its place.
+        gives_up: whether NVDEC is left alone after MAX_EQUAL_FAILURES.
 
     Raises:
         ValueError: if device_id does not fit gpu.
@@ -105,6 +106,7 @@ class DaliFrameSource:
         *,
         findings: Findings | None = None,
         engine: str = ENGINE,
+        gives_up: bool = True,
     ) -> None:
         if gpu != (device_id is not None):
             raise ValueError(f"device_id must be given with gpu and only then, got gpu={gpu}, {device_id=}")
@@ -115,6 +117,7 @@ class DaliFrameSource:
         if device_id is not None:
             self._nvdec = NvdecProcess(device_id=device_id, num_threads=num_threads, engine=engine)
         self._failures: list[str] = []
+        self._gives_up = gives_up
         self._host_graphs: dict[int, Pipeline] = {}
         self._lock = Lock()
 
@@ -180,7 +183,7 @@ class DaliFrameSource:
     ) -> tuple[np.ndarray | None, str]:
         """Return upright frames, or None and why PyAV must read the clip; a failure is announced in the warnings."""
         assert self._nvdec is not None
-        if len(self._failures) >= MAX_EQUAL_FAILURES:
+        if self._gives_up and len(self._failures) >= MAX_EQUAL_FAILURES:
             return None, "NVDEC is off: it failed in the same way several times"
         matrix = NVDEC_MATRICES[info.matrix]
         correction = correction_of(matrix, is_full_range=info.is_full_range)
@@ -203,11 +206,11 @@ class DaliFrameSource:
         return upright, ""
 
     def _note_failure(self, path: Path, failure: str, warnings: list[str]) -> None:
-        warnings.append(f"NVDEC failed, PyAV read the clip: {failure}")
+        warnings.append(FAILURE + failure)
         # Numbers differ from clip to clip: addresses, sizes, process ids.
         kind = re.sub(r"0x[0-9a-f]+|\d+", "0", failure)
         self._failures = [*self._failures, kind] if self._failures[-1:] == [kind] else [kind]
-        if len(self._failures) == MAX_EQUAL_FAILURES:
+        if self._gives_up and len(self._failures) == MAX_EQUAL_FAILURES:
             assert self._nvdec is not None
             self._nvdec.close()
             warnings.append(
@@ -229,4 +232,4 @@ class DaliFrameSource:
 
 def nvdec_to_try() -> DaliFrameSource:
     """Return the frame source that `pipelines.nvdec_trial` tries: NVDEC on the first GPU that this process sees."""
-    return DaliFrameSource(gpu=True, device_id=0)
+    return DaliFrameSource(gpu=True, device_id=0, gives_up=False)

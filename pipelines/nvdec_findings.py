@@ -28,6 +28,8 @@ H264, HEVC, CROPPED, SIZES, ROTATED, FULL_RANGE, BT709 = (
 """The kinds of clips that are told apart."""
 TRIAL_VERSION = 1
 """Raised where the trial asks for something else, so that older findings do not count."""
+FAILURE = "NVDEC failed, PyAV read the clip: "
+"""How a clip's warning begins where that happened."""
 _DALI_PACKAGES = ("nvidia-dali-cuda120", "nvidia-dali-cuda130")
 
 
@@ -54,6 +56,11 @@ class Finding:
     growth_bytes: int | None = None
     """GPU memory that further clips took after the first ten; None where it was not measured."""
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether frames were wrong, or there were none; not where they only took too long, or too much memory."""
+        return self.is_checked and bool(self.problem) and self.nvdec_seconds is None
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -72,22 +79,25 @@ class Findings:
     @property
     def sentence(self) -> str:
         """Say, for a person, what decodes which clips and why."""
-        right = [finding.kind for finding in self.kinds if not finding.problem]
-        wrong = [f"{finding.kind} ({finding.problem})" for finding in self.kinds if finding.problem]
+        kinds_of_problem: dict[str, list[str]] = {}
+        for finding in self.kinds:
+            kinds_of_problem.setdefault(finding.problem, []).append(finding.kind)
+        right = kinds_of_problem.pop("", [])
+        if not right and len(kinds_of_problem) == 1:
+            return f"PyAV decodes, not NVDEC: {next(iter(kinds_of_problem))}"
+        wrong = "; ".join(f"{', '.join(kinds)} ({problem})" for problem, kinds in kinds_of_problem.items())
         if not right:
-            # What stops one kind mostly stops all: then the reason is said once.
-            reasons = dict.fromkeys(finding.problem for finding in self.kinds)
-            why = next(iter(reasons)) if len(reasons) == 1 else ", ".join(wrong)
-            return f"PyAV decodes, not NVDEC: {why}"
-        rest = f"; PyAV decodes {', '.join(wrong)}" if wrong else ", and PyAV what NVDEC cannot"
+            return f"PyAV decodes, not NVDEC: {wrong}"
+        rest = f"; PyAV decodes {wrong}" if wrong else ", and PyAV what NVDEC cannot"
         return f"NVDEC decodes {', '.join(right)}: as PyAV does, and faster{rest}"
 
 
 def kinds_of(info: ProbedVideo) -> tuple[str, ...]:
-    """Return the kinds that a clip is of: NVDEC must have been right with each."""
-    kinds = [HEVC if info.codec == "hevc" else H264]
-    if (info.coded_width, info.coded_height) != (info.width, info.height):
-        kinds += [CROPPED, SIZES]
+    """Return the kinds that a clip is of: NVDEC must have been right with each, and fast with the first."""
+    is_cropped = (info.coded_width, info.coded_height) != (info.width, info.height)
+    kinds = [HEVC] if info.codec == "hevc" else [CROPPED] if is_cropped else [H264]
+    if is_cropped:
+        kinds += [kind for kind in (CROPPED, SIZES) if kind not in kinds]
     if info.quarter_turns:
         kinds.append(ROTATED)
     if info.is_full_range:

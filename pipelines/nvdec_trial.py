@@ -33,7 +33,7 @@ from av.codec.codec import UnknownCodecError
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
-from pipelines.nvdec_findings import BT709, CROPPED, FULL_RANGE, H264, HEVC, ROTATED, SIZES, Finding
+from pipelines.nvdec_findings import BT709, CROPPED, FAILURE, FULL_RANGE, H264, HEVC, ROTATED, SIZES, Finding
 from tfdfd.clip import ClipFrames, FramePlan
 from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.frame_source import NVDEC, PyAvFrameSource, turn_upright
@@ -43,8 +43,10 @@ MAX_MEAN_DIFFERENCE, MAX_SIGNED_MEAN = 1.0, 0.5
 """Levels: how far a frame may lie from PyAV's, and a channel of it on the whole; more would be other faces."""
 MAX_GROWTH_BYTES = 10**9
 """Of GPU memory, by clips after the first ten."""
-NUM_FRAMES = 90
-"""Frames of a rendered clip: three seconds, of which setting up a decoder is a small part."""
+NUM_FRAMES = 240
+"""Frames of a clip that is timed: eight seconds, of which setting up a decoder is a small part."""
+_FEW_FRAMES = 24
+"""Frames of one that is only compared."""
 KIND_SECONDS = 90.0
 """Time for one kind; what takes longer hangs, or is of no use."""
 TRIAL_SECONDS = 300.0
@@ -91,14 +93,16 @@ class Kind:
     is_bt709: bool = False
     cropped_to: tuple[int, int] | None = None
     """Width and height of a second clip, whose coded size is the first one's; they are read in turn."""
+    is_timed: bool = False
+    """Whether it counts how fast it is read. Rotation, range and matrix cost no time; sizes that change, too rare."""
     is_many: bool = False
     """Whether to read it so often that a leak shows."""
 
 
 KINDS = (
-    Kind(H264),
-    Kind(HEVC, encoder="libx265"),
-    Kind(CROPPED, width=1920, height=1080, is_many=True),
+    Kind(H264, is_timed=True),
+    Kind(HEVC, encoder="libx265", is_timed=True),
+    Kind(CROPPED, width=1920, height=1080, is_timed=True, is_many=True),
     Kind(SIZES, cropped_to=(1270, 712)),
     Kind(ROTATED, rotation_degrees=90),
     Kind(FULL_RANGE, is_full_range=True),
@@ -127,7 +131,7 @@ def try_nvdec(
         make: `module:function` without arguments, called in the process of the trial.
         environment: variables that this process has beside or instead of ours: which GPU it sees.
         kinds: what to try.
-        num_frames: of a rendered clip.
+        num_frames: of a rendered clip that is timed.
         kind_seconds: most time for one kind, the start of the process included.
         trial_seconds: most time for all; what is left then is not checked.
 
@@ -140,7 +144,8 @@ def try_nvdec(
         tasks: list[_Task] = []
         for kind in kinds:
             try:
-                tasks.append(_Task(kind, render(kind, Path(folder), num_frames=num_frames)))
+                length = num_frames if kind.is_timed else min(num_frames, _FEW_FRAMES)
+                tasks.append(_Task(kind, render(kind, Path(folder), num_frames=length)))
             except (FFmpegError, UnknownCodecError) as error:
                 problem = f"not checked, no such clip can be made here ({error})"
                 found[kind.name] = Finding(kind.name, problem, is_checked=False)
@@ -210,20 +215,20 @@ def answer(connection: Connection) -> None:
         return
     for task in tasks:
         try:
-            finding = compare(tried, task.paths, is_many=task.kind.is_many)
+            finding = compare(tried, task.paths, task.kind)
         except Exception as error:  # noqa: BLE001, as above
             finding = Finding("", _told(error))
         connection.send(replace(finding, kind=task.kind.name))
     os._exit(0)  # without the farewells of libraries that may hang
 
 
-def compare(tried: Tried, paths: Sequence[Path], *, is_many: bool = False) -> Finding:
-    """Compare what is tried with PyAV on clips, and measure both.
+def compare(tried: Tried, paths: Sequence[Path], kind: Kind) -> Finding:
+    """Compare what is tried with PyAV on clips of a kind, and measure both where its time counts.
 
     Args:
         tried: reads clips.
         paths: of the clips, read in turn.
-        is_many: whether to read so often that a leak shows.
+        kind: of the clips.
 
     Returns:
         The finding, of no kind yet.
@@ -237,25 +242,33 @@ def compare(tried: Tried, paths: Sequence[Path], *, is_many: bool = False) -> Fi
             return finding
         if len(paths) == 1:
             break
-    sizes, seconds = [], []
-    for _ in range(_MANY_CLIPS if is_many else _ROUNDS):
-        for path in paths:
-            began = time.perf_counter()
-            by_nvdec = tried.read(path, plan)
-            seconds.append(time.perf_counter() - began)
-            if by_nvdec.decoder != NVDEC:
-                return replace(finding, problem=_why_not(by_nvdec))
-            sizes.append(tried.device_bytes)
-    pyav_seconds = []
-    for path in [path for _ in range(_ROUNDS) for path in paths]:
+    return _measured(finding, tried, paths[0], kind) if kind.is_timed else finding
+
+
+def _measured(finding: Finding, tried: Tried, path: Path, kind: Kind) -> Finding:
+    """Return a finding with times and memory."""
+    plan, pyav = FramePlan(_PLACES), PyAvFrameSource()
+    sizes, seconds, pyav_seconds = [], [], []
+    for _ in range(_MANY_CLIPS if kind.is_many else _ROUNDS):
+        began = time.perf_counter()
+        by_nvdec = tried.read(path, plan)
+        seconds.append(time.perf_counter() - began)
+        if by_nvdec.decoder != NVDEC:
+            return replace(finding, problem=_why_not(by_nvdec))
+        sizes.append(tried.device_bytes)
+    for _ in range(_ROUNDS):
         began = time.perf_counter()
         pyav.read(path, plan)
         pyav_seconds.append(time.perf_counter() - began)
     # Of many clips the mean: it includes what replacing a full process costs.
-    own = float(np.mean(seconds) if is_many else np.median(seconds))
-    growth = max(sizes[_WARM_CLIPS:]) - sizes[_WARM_CLIPS - 1] if is_many and all(sizes) else None
-    finding = replace(finding, nvdec_seconds=own, pyav_seconds=float(np.median(pyav_seconds)), growth_bytes=growth)
-    return replace(finding, problem=_drawback(finding))
+    own, others = float(np.mean(seconds) if kind.is_many else np.median(seconds)), float(np.median(pyav_seconds))
+    growth = max(sizes[_WARM_CLIPS:]) - sizes[_WARM_CLIPS - 1] if kind.is_many and all(sizes) else None
+    problem = ""
+    if growth is not None and growth > MAX_GROWTH_BYTES:
+        problem = f"it took {growth / 1e9:.1f} GB more of the GPU's memory after {_WARM_CLIPS} clips"
+    elif own >= others:
+        problem = "slower than PyAV"
+    return replace(finding, problem=problem, nvdec_seconds=own, pyav_seconds=others, growth_bytes=growth)
 
 
 def compare_frames(by_nvdec: ClipFrames, by_pyav: ClipFrames, path: Path) -> Finding:
@@ -385,18 +398,8 @@ def _worse(one: Finding, other: Finding) -> Finding:
     )
 
 
-def _drawback(finding: Finding) -> str:
-    """Return why right frames are not enough."""
-    if finding.growth_bytes is not None and finding.growth_bytes > MAX_GROWTH_BYTES:
-        return f"it took {finding.growth_bytes / 1e9:.1f} GB more of the GPU's memory after {_WARM_CLIPS} clips"
-    own, pyav = finding.nvdec_seconds, finding.pyav_seconds
-    if own is not None and pyav is not None and own >= pyav:
-        return f"slower than PyAV, {own:.2f} s a clip and {pyav:.2f} s"
-    return ""
-
-
 def _why_not(frames: ClipFrames) -> str:
-    return frames.warnings[-1] if frames.warnings else frames.decoder_reason
+    return frames.warnings[-1].removeprefix(FAILURE) if frames.warnings else frames.decoder_reason
 
 
 def _told(error: Exception) -> str:

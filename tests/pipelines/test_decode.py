@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pipelines.cpu_engine import ENGINE
 from tests.video_files import draw_frame, frame_number, write_video
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
+from tfdfd.data.frame_plan import plan_frames
 from tfdfd.data.frame_reading import read_frames
 from tfdfd.data.frame_source import PyAvFrameSource
 from tfdfd.data.video import ProbedVideo, probe
+from tfdfd.gpus import driver_cards
 
 pytest.importorskip("nvidia.dali", reason="DALI is not installed on this machine")
-from pipelines import decode
-from pipelines.decode import DaliFrameSource, choose_decoder, host_graph, nvdec_graph
+from nvidia.dali import fn
+from nvidia.dali.pipeline import Pipeline
+
+from pipelines.decode import DaliFrameSource, choose_decoder
+from pipelines.frame_graphs import correct_colours, host_graph, nvdec_graph
+from pipelines.nvdec_colours import BT601, BT709, correction_of
+from pipelines.nvdec_findings import BT709 as TAGGED_BT709
+from pipelines.nvdec_findings import CROPPED, FULL_RANGE, H264, HEVC, ROTATED, SIZES, Finding, Findings
+from pipelines.nvdec_trial import KINDS, Kind, compare_frames, render
+
+
+@pytest.fixture
+def gpu() -> None:
+    """Skip a test where the driver lists no card; one that it lists and DALI cannot use fails the test."""
+    if not driver_cards():
+        pytest.skip("no NVIDIA GPU on this machine")
 
 
 def plain_info(**changes: object) -> ProbedVideo:
@@ -35,6 +54,8 @@ def plain_info(**changes: object) -> ProbedVideo:
         quarter_turns=0,
         has_audio=True,
         is_hdr=False,
+        coded_width=1920,
+        coded_height=1088,
     )
     return dataclasses.replace(info, **changes)  # pyright: ignore[reportArgumentType]
 
@@ -44,7 +65,15 @@ class TestRouting:
         assert choose_decoder(plain_info(), gpu=False) == ("pyav", "no GPU")
 
     @pytest.mark.parametrize(
-        "changes", [{}, {"codec": "hevc"}, {"pixel_format": "yuvj420p"}, {"matrix": "smpte170m"}, {"quarter_turns": 1}]
+        "changes",
+        [
+            {},
+            {"codec": "hevc"},
+            {"pixel_format": "yuvj420p"},
+            {"matrix": "smpte170m"},
+            {"matrix": "bt709"},
+            {"quarter_turns": 1},
+        ],
     )
     def test_plain_clips_go_to_nvdec(self, changes: dict[str, object]) -> None:
         decoder, reason = choose_decoder(plain_info(**changes), gpu=True)
@@ -63,7 +92,8 @@ class TestRouting:
             ({"width": 853}, "odd frame size"),
             ({"width": 64, "height": 48}, "144 to 4096"),
             ({"width": 8192}, "144 to 4096"),
-            ({"matrix": "bt709"}, "bt709"),
+            ({"matrix": "bt2020nc"}, "bt2020nc"),
+            ({"coded_width": 0, "coded_height": 0}, "coded size"),
             ({"is_interlaced": True}, "interlaced"),
             ({"num_frames": 1, "pts": np.arange(1)}, "one frame"),
             ({"numbering_doubt": "edit list"}, "frame numbers in doubt"),
@@ -73,6 +103,32 @@ class TestRouting:
         decoder, reason = choose_decoder(plain_info(**changes), gpu=True)
         assert decoder == "pyav"
         assert expected in reason
+
+    @pytest.mark.parametrize(
+        ("wrong", "changes"),
+        [
+            (H264, {"coded_height": 1080}),
+            (HEVC, {"codec": "hevc"}),
+            (CROPPED, {}),
+            (SIZES, {}),
+            (ROTATED, {"quarter_turns": 3}),
+            (FULL_RANGE, {"is_full_range": True}),
+            (TAGGED_BT709, {"matrix": "bt709"}),
+        ],
+    )
+    def test_clips_of_a_kind_that_was_found_wrong_go_to_pyav_with_the_reason(
+        self, wrong: str, changes: dict[str, object]
+    ) -> None:
+        kinds = (H264, HEVC, CROPPED, SIZES, ROTATED, FULL_RANGE, TAGGED_BT709)
+        right = Findings(tuple(Finding(kind) for kind in kinds))
+        assert choose_decoder(plain_info(**changes), gpu=True, findings=right)[0] == "nvdec"
+        found = Findings(tuple(Finding(kind, "it is wrong" if kind == wrong else "") for kind in kinds))
+        assert choose_decoder(plain_info(**changes), gpu=True, findings=found) == ("pyav", f"{wrong}: it is wrong")
+        other = plain_info(codec="h264" if wrong == HEVC else "hevc", coded_height=1080)
+        assert choose_decoder(other, gpu=True, findings=found)[0] == "nvdec"
+
+    def test_a_kind_that_was_not_checked_goes_to_pyav(self) -> None:
+        assert choose_decoder(plain_info(), gpu=True, findings=Findings(()))[0] == "pyav"
 
     @pytest.mark.clips
     def test_real_clips(self, test_data: Path) -> None:
@@ -95,10 +151,26 @@ class TestGraphs:
 
     @pytest.mark.parametrize("quarter_turns", range(4))
     def test_the_nvdec_graph_can_be_constructed(self, quarter_turns: int) -> None:
-        graph = nvdec_graph(quarter_turns, device_id=None, num_threads=1).serialize()
+        correction = correction_of(BT709, is_full_range=False)
+        graph = nvdec_graph(quarter_turns, correction, device_id=None, num_threads=1).serialize()
         assert b"decoders__Video" in graph
         assert b"mixed" in graph
+        assert b"CoordTransform" in graph
         assert (b"Transpose" in graph) == (quarter_turns % 2 == 1)
+
+    @pytest.mark.parametrize("matrix", [BT601, BT709])
+    def test_the_graph_s_correction_equals_its_twin(self, matrix: str) -> None:
+        correction = correction_of(matrix, is_full_range=False)
+        pipeline = Pipeline(batch_size=1, num_threads=1, device_id=None, exec_async=False, exec_pipelined=False)
+        with pipeline:
+            frames = fn.external_source(name="frames", ndim=4, layout="FHWC")
+            pipeline.set_outputs(correct_colours(frames, correction))
+        pipeline.build()
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), np.uint8)
+        pixels[0, 0, 0], pixels[0, 0, 1] = 0, 255
+        pipeline.feed_input("frames", [pixels])
+        (output,) = pipeline.run()
+        np.testing.assert_array_equal(np.array(output.at(0)), correction.applied_to(pixels))
 
 
 class TestSource:
@@ -143,57 +215,81 @@ class TestSource:
             with pytest.raises(ValueError, match="device_id must be given with gpu"):
                 DaliFrameSource(gpu=gpu, device_id=device_id)
 
-    def test_pyav_answers_for_a_failed_nvdec(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    def test_nvdec_s_frames_are_those_of_pyav(self, tmp_path: Path) -> None:
+        source = DaliFrameSource(gpu=True, device_id=0, engine=ENGINE)
+        for name, options in {
+            "plain": {},
+            "turned": {"rotation_degrees": 90},
+            "hevc": {"codec": "hevc"},
+            "bt709": {"matrix": 1},
+        }.items():
+            path = write_video(tmp_path / f"{name}.mp4", width=320, height=240, **options)  # pyright: ignore[reportArgumentType]
+            by_nvdec, by_pyav = source.read(path, FramePlan(4)), PyAvFrameSource().read(path, FramePlan(4))
+            assert (by_nvdec.decoder, by_nvdec.warnings) == ("nvdec", ()), by_nvdec.decoder_reason
+            assert by_nvdec.frames.shape == by_pyav.frames.shape
+            difference = by_nvdec.frames.astype(np.int16) - by_pyav.frames
+            assert np.abs(difference).mean() <= 1, name
+        source.close()
+
+    def test_pyav_answers_for_a_failed_nvdec_and_three_equal_failures_turn_it_off(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        path = write_video(tmp_path / "plain.mp4", width=160, height=144)
-        built = []
-
-        def broken_graph(quarter_turns: int, *, device_id: int | None, num_threads: int) -> None:
-            built.append(device_id)
-            raise RuntimeError("Video is too small")
-
-        monkeypatch.setattr(decode, "nvdec_graph", broken_graph)
-        source = DaliFrameSource(gpu=True, device_id=0)
-        for _ in range(2):
-            frames = source.read(path, FramePlan(4))
-            assert (frames.decoder, frames.decoder_reason) == ("pyav", "NVDEC failed")
-            assert "Video is too small" in frames.warnings[0]
+        path = write_video(tmp_path / "refused.mp4", width=160, height=144)
+        source = DaliFrameSource(gpu=True, device_id=0, engine=ENGINE)
+        read = [source.read(path, FramePlan(4)) for _ in range(5)]
+        for frames in read:
+            assert frames.decoder == "pyav"
             assert [frame_number(frame) for frame in frames.frames] == frames.frame_indices.tolist()
-        assert built == [0, 0]
-        assert "plain.mp4: NVDEC failed" in caplog.text
-        assert source.counts == {("pyav", "NVDEC failed"): 2}
+        assert [len(frames.warnings) for frames in read] == [1, 1, 2, 0, 0]
+        assert "CUDA_ERROR_OUT_OF_MEMORY" in read[0].warnings[0]
+        assert "off in this process" in read[2].warnings[1]
+        assert caplog.text.count("off in this process") == 1
+        assert source.counts[("pyav", "NVDEC failed")] == 3
+        assert source._nvdec is not None
+        assert source._nvdec.num_started == 3  # after the third none any more
 
-    def test_nvdec_is_given_the_bytes_and_the_indices(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        path = write_video(tmp_path / "plain.mp4", width=160, height=144)
-        fed: dict[str, np.ndarray] = {}
+    def test_failures_between_which_a_clip_is_decoded_do_not_turn_it_off(self, tmp_path: Path) -> None:
+        bad = write_video(tmp_path / "refused.mp4", width=160, height=144)
+        good = write_video(tmp_path / "good.mp4", width=160, height=144)
+        source = DaliFrameSource(gpu=True, device_id=0, engine=ENGINE)
+        decoders = [source.read(path, FramePlan(2)).decoder for path in (bad, bad, good, bad, bad, good)]
+        assert decoders == ["pyav", "pyav", "nvdec", "pyav", "pyav", "nvdec"]
+        source.close()
 
-        class Output:
-            def as_cpu(self) -> Output:
-                return self
+    def test_a_clip_that_crashes_nvdec_is_read_by_pyav_and_the_next_one_by_nvdec(self, tmp_path: Path) -> None:
+        source = DaliFrameSource(gpu=True, device_id=0, engine=ENGINE)
+        crashing = write_video(tmp_path / "segfault.mp4", width=160, height=144)
+        frames = source.read(crashing, FramePlan(2))
+        assert (frames.decoder, frames.decoder_reason) == ("pyav", "NVDEC failed")
+        assert "ended with status -11" in frames.warnings[0]
+        assert source.read(write_video(tmp_path / "b.mp4", width=160, height=144), FramePlan(2)).decoder == "nvdec"
+        source.close()
 
-            def at(self, row: int) -> np.ndarray:
-                return np.zeros((4, 144, 160, 3), np.uint8)
+    def test_colours_that_bt601_cannot_hold_are_read_by_pyav(self, tmp_path: Path) -> None:
+        path = tmp_path / "saturated.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=30, options={"crf": "8"})
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            stream.codec_context.colorspace = 1
+            for _ in range(4):
+                red = av.VideoFrame.from_ndarray(np.full((240, 320, 3), (250, 8, 8), np.uint8), format="rgb24")
+                container.mux(stream.encode(red.reformat(format="yuv420p", dst_colorspace="ITU709")))
+            container.mux(stream.encode(None))
+        source = DaliFrameSource(gpu=True, device_id=0, engine=ENGINE)
+        frames = source.read(path, FramePlan(2))
+        assert (frames.decoder, frames.warnings) == ("pyav", ())
+        assert "BT.709" in frames.decoder_reason
+        source.close()
 
-        class Graph:
-            def build(self) -> None: ...
-
-            def feed_input(self, name: str, values: list[np.ndarray]) -> None:
-                (fed[name],) = values
-
-            def run(self) -> tuple[Output]:
-                return (Output(),)
-
-        monkeypatch.setattr(decode, "nvdec_graph", lambda *args, **kwargs: Graph())
-        source = DaliFrameSource(gpu=True, device_id=0)
-        frames = source.read(path, FramePlan(4))
-        assert fed["encoded"].tobytes() == path.read_bytes()
-        assert fed["frames"].dtype == np.int32
-        assert fed["frames"].tolist() == frames.frame_indices.tolist()
-        assert source.counts == {("nvdec", "h264 8-bit 4:2:0"): 1}
-        # Frames of another shape are not believed.
-        write_video(path, width=320, height=144)
-        assert source.read(path, FramePlan(4)).decoder == "pyav"
+    def test_a_file_that_cannot_be_read_is_no_failure_of_nvdec(self, tmp_path: Path) -> None:
+        path = write_video(tmp_path / "gone.mp4", width=160, height=144)
+        info = probe(path)
+        planned = plan_frames(FramePlan(2), info, path)
+        path.unlink()
+        source = DaliFrameSource(gpu=True, device_id=0, engine=ENGINE)
+        with pytest.raises(ClipError, match=re.escape("gone.mp4")):
+            source.read_planned(path, info, planned)
+        source.close()
 
     @pytest.mark.clips
     def test_a_real_clip(self, test_data: Path) -> None:
@@ -205,12 +301,42 @@ class TestSource:
         np.testing.assert_array_equal(by_dali.frames, by_pyav.frames)
 
     @pytest.mark.gpu
+    @pytest.mark.usefixtures("gpu")
     @pytest.mark.clips
     def test_nvdec_agrees_with_pyav_on_real_clips(self, test_data: Path) -> None:
         source = DaliFrameSource(gpu=True, device_id=0)
         for path in sorted(test_data.glob("clips/dfdc/**/*.mp4")):
             by_nvdec, by_pyav = source.read(path, FramePlan(17)), PyAvFrameSource().read(path, FramePlan(17))
-            assert by_nvdec.decoder == "nvdec", by_nvdec.warnings
-            difference = by_nvdec.frames.astype(np.float32) - by_pyav.frames
-            assert np.abs(difference).mean() <= 1
-            assert np.abs(difference.mean(axis=(0, 1, 2))).max() <= 0.5
+            finding = compare_frames(by_nvdec, by_pyav, path)
+            assert finding.misnumbered == 0, (path, finding)
+            assert finding.mean_difference is not None
+            assert finding.mean_difference <= 1, (path, finding)
+            # Whole levels cannot follow PyAV's rounding of green, 1.5 levels down: half a level is left, by
+            # benchmarks/nvdec_colours.py 0.36 to 0.55 on these clips.
+            assert finding.signed_mean is not None
+            assert finding.signed_mean <= 0.6, (path, finding)
+        source.close()
+
+    @pytest.mark.gpu
+    @pytest.mark.usefixtures("gpu")
+    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+    def test_nvdec_agrees_with_pyav_on_every_kind(self, kind: Kind, tmp_path: Path) -> None:
+        source = DaliFrameSource(gpu=True, device_id=0)
+        paths = render(kind, tmp_path, num_frames=30)
+        for path in (*paths, *paths):
+            finding = compare_frames(source.read(path, FramePlan(5)), PyAvFrameSource().read(path, FramePlan(5)), path)
+            assert finding.problem == "", finding
+        source.close()
+
+    @pytest.mark.gpu
+    @pytest.mark.usefixtures("gpu")
+    def test_many_clips_of_1080p_take_no_more_memory(self, tmp_path: Path) -> None:
+        (kind,) = (kind for kind in KINDS if kind.is_many)
+        (path,) = render(kind, tmp_path, num_frames=10)
+        source, used = DaliFrameSource(gpu=True, device_id=0), []
+        for _ in range(60):
+            assert source.read(path, FramePlan(5)).decoder == "nvdec"
+            used.append(source.device_bytes)
+        source.close()
+        assert all(used)
+        assert max(used[10:]) - used[9] < 10**9

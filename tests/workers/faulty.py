@@ -24,6 +24,7 @@ from tfdfd.commands.console import run_command
 from tfdfd.data.store import FaceStore
 from tfdfd.gpus import Card
 from tfdfd.workers.job import Parts
+from tfdfd.workers.places import GPU_MEMORY_PER_WORKER
 
 INFO = VideoInfo("h264", "High", "yuv420p", 64, 48, 3, np.arange(3), 0.04, 25.0, 0, False, False)
 COMMAND = [sys.executable, "-c", "from tests.workers.faulty import main; main()"]
@@ -65,6 +66,16 @@ class FaultyFrames:
         return ClipFrames(np.zeros((3, 48, 64, 3), np.uint8), np.arange(3), np.arange(3), INFO, "pyav", "scripted")
 
 
+class SecondTry(FaultyFrames):
+    """Reads what a worker ended on before."""
+
+    def read(self, clip_path, plan):
+        note(f"second {clip_path.stem}")
+        if "nvdec" in clip_path.stem:
+            return ClipFrames(np.zeros((3, 48, 64, 3), np.uint8), np.arange(3), np.arange(3), INFO, "pyav", "scripted")
+        return super().read(clip_path, plan)
+
+
 class BlindDetector:
     """Finds no face."""
 
@@ -94,7 +105,7 @@ def make_parts(config, share):
             os.kill(os.getpid(), signal.SIGKILL)
 
     FaceStore.write = noted
-    return Parts(FaultyFrames(), BlindDetector(), ("frames are scripted",))
+    return Parts(FaultyFrames(), BlindDetector(), ("frames are scripted",), second_source=SecondTry())
 
 
 def fill_the_disk(after):
@@ -118,5 +129,8 @@ def command_environment(folder, **more):
 def main():
     extracting.make_parts = make_parts
     numbers = list(filter(None, os.environ.get("FAULTS_GPUS", "").split(",")))
-    extracting.choose_gpus = lambda: tuple(Card(int(number), "no card") for number in numbers)
+    places = int(os.environ.get("FAULTS_PLACES", "1"))
+    cards = tuple(Card(int(number), "no card", free_bytes=places * GPU_MEMORY_PER_WORKER) for number in numbers)
+    extracting.choose_gpus = lambda: cards
+    extracting.settle_decoder = lambda decoder, console: None
     sys.exit(run_command(prepare.main, sys.argv[1:], goes_on=True))

@@ -180,8 +180,12 @@ def test_of_two_suspects_only_the_guilty_one_has_failed(stage):
 
 
 def test_a_clip_that_breaks_its_worker_once_is_done_at_the_second_try():
-    found, _ = run("abcd", ScriptedCrew(2, {("b", READING): [CRASHED, None]}))
+    crew = ScriptedCrew(2, {("b", READING): [CRASHED, None]})
+    found, _ = run("abcd", crew)
     assert found == dict.fromkeys("abcd", "ok")
+    # And then without NVDEC, as is the clip that its worker held beside it.
+    assert "b" in crew.second_tries
+    assert len(crew.second_tries) == len(set(crew.second_tries)) <= 2
 
 
 def test_a_clip_that_its_worker_had_not_touched_is_no_suspect():
@@ -198,6 +202,7 @@ def test_after_a_kill_clips_are_tried_again_when_nothing_else_runs():
     found, _ = run("abcdefgh", crew)
     assert "killed twice (KILLED), the second time with nothing else running" in found.pop("a")
     assert found == dict.fromkeys("bcdefgh", "ok")
+    assert "a" in crew.second_tries
     assert crew.handed[-1][1] in "ab"
     assert crew.tried["a"] == [["a", "b"], ["a"]] or crew.tried["a"] == [["a"], ["a"]]
 

@@ -241,10 +241,29 @@ def test_workers_share_the_cores(tmp_path):
     assert said.count("frames are scripted") == 1
 
 
-@pytest.mark.parametrize(("flags", "gpus"), [((), ["2", "5"]), (("--workers", 3), ["2", "2", "5"])])
-def test_workers_share_the_gpus(tmp_path, flags, gpus):
+@pytest.mark.parametrize(
+    ("flags", "places", "gpus"),
+    [
+        ((), 1, ["2", "5"] if len(os.sched_getaffinity(0)) in (2, 3, 4, 5) else None),
+        (("--workers", 3), 2, ["2", "2", "5"]),
+        (("--workers", 3), 1, ["", "2", "5"]),
+    ],
+)
+def test_workers_share_the_gpus(tmp_path, flags, places, gpus):
+    if gpus is None:
+        pytest.skip("as many workers as this machine has cores for; tests/workers/test_places.py has every machine")
     # So many that none is left without: a worker that starts late finds what others have not done yet.
     names = [f"slow{number}" for number in range(9)]
-    status, said = prepare(tmp_path, names, *flags, FAULTS_GPUS="2,5", CUDA_VISIBLE_DEVICES="2,5")
+    status, said = prepare(
+        tmp_path, names, *flags, FAULTS_GPUS="2,5", FAULTS_PLACES=str(places), CUDA_VISIBLE_DEVICES="2,5"
+    )
     assert status == 0, said
     assert starts(tmp_path) == [f"{threads(len(gpus))},gpu={gpu}" for gpu in gpus]
+
+
+def test_a_clip_that_nvdec_ended_a_worker_on_is_done_at_the_second_try_without_it(tmp_path):
+    status, said = prepare(tmp_path, ["a", "nvdec-segfault", "b"], "--workers", 1)
+    assert status == 0, said
+    assert {status for status, _ in records(tmp_path).values()} == {"no_face"}
+    assert len(records(tmp_path)) == 3
+    assert "nvdec-segfault" in [words[1] for words in journal(tmp_path) if words[0] == "second"]

@@ -4,8 +4,8 @@ import pytest
 
 from tfdfd.clip import TfdfdError
 from tfdfd.workers.dispatch import MAX_STARTS
-from tfdfd.workers.job import MEMORY_PER_WORKER
 from tfdfd.workers.machines import Register, machines_of
+from tfdfd.workers.places import MEMORY_PER_WORKER
 
 
 def node(name="one", alive=True, **resources):
@@ -18,24 +18,34 @@ def node(name="one", alive=True, **resources):
 
 
 @pytest.mark.parametrize(
-    ("resources", "workers", "cpus", "gpus", "threads"),
+    ("resources", "workers", "cpus", "threads", "on_gpus", "part"),
     [
-        ({"CPU": 16.0}, 8, 2, 0, 2),
-        ({"CPU": 5.0}, 2, 2, 0, 2),
-        ({"CPU": 1.0}, 1, 1, 0, 1),
-        ({"CPU": 16.0, "memory": 3.5 * MEMORY_PER_WORKER}, 3, 2, 0, 5),
-        ({"CPU": 16.0, "memory": 1.0}, 1, 2, 0, 16),
-        ({"CPU": 16.0, "GPU": 4.0}, 4, 2, 1, 4),
-        ({"CPU": 2.0, "GPU": 4.0}, 2, 1, 1, 1),
+        ({"CPU": 16.0}, 8, 2, 2, 0, 0.0),
+        ({"CPU": 5.0}, 2, 2, 2, 0, 0.0),
+        ({"CPU": 1.0}, 1, 1, 1, 0, 0.0),
+        ({"CPU": 16.0, "memory": 3.5 * MEMORY_PER_WORKER}, 3, 2, 5, 0, 0.0),
+        ({"CPU": 16.0, "memory": 1.0}, 1, 2, 16, 0, 0.0),
+        ({"CPU": 16.0, "GPU": 4.0}, 8, 2, 2, 8, 0.5),
+        ({"CPU": 64.0, "GPU": 1.0}, 32, 2, 2, 2, 0.5),
+        ({"CPU": 8.0, "GPU": 4.0}, 4, 2, 2, 4, 1.0),
+        ({"CPU": 2.0, "GPU": 4.0}, 2, 1, 1, 2, 1.0),
     ],
 )
-def test_a_machine_takes_a_worker_a_gpu_else_one_for_every_two_cores_and_two_gib(
-    resources, workers, cpus, gpus, threads
+def test_a_machine_takes_a_worker_for_every_two_cores_of_which_some_share_its_gpus(
+    resources, workers, cpus, threads, on_gpus, part
 ):
     (machine,) = machines_of([node(**resources)])
     assert machine.num_workers == workers
-    assert (machine.cpus_per_worker, machine.gpus_per_worker, machine.threads_per_worker) == (cpus, gpus, threads)
+    assert (machine.cpus_per_worker, machine.threads_per_worker) == (cpus, threads)
+    assert (machine.num_gpu_workers, machine.gpus_per_gpu_worker) == (on_gpus, part)
     assert workers * cpus <= resources["CPU"]
+    assert on_gpus * part <= resources.get("GPU", 0)
+
+
+def test_of_workers_that_must_have_a_gpu_a_machine_without_any_takes_none():
+    nodes = [node("cpu", CPU=16.0), node("gpu", CPU=16.0, GPU=1.0)]
+    (machine,) = machines_of(nodes, only_on_cards=True)
+    assert (machine.name, machine.num_workers, machine.num_gpu_workers) == ("gpu", 2, 2)
 
 
 def test_machines_that_are_gone_or_have_no_cpu_to_give_take_no_worker():

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfdfd.clip import ClipFrames, Track
 from tfdfd.faces.alignment import ALIGNMENTS, FROM_CENTRE_XY
-from tfdfd.faces.frame_memory import as_tensor
+from tfdfd.faces.frame_memory import where_computed
 
 
 def crop_faces(
@@ -119,7 +119,7 @@ def crop_tracks(
         raise ValueError("a face has all its landmarks in one point: such a detector needs alignment none")
     crop = _crop_graph(size, float(margin), is_aligned)
     values = (np.stack(boxes).astype(np.float32), np.array(rows, np.int32), np.stack(landmarks).astype(np.float32))
-    faces = iter(crop(as_tensor(frames.frames), *values).numpy())
+    faces = iter(crop(where_computed(frames.frames), *values).numpy())
     crops = []
     for track in tracks:
         strip = np.zeros((len(track.is_face), size, size, 3), np.uint8)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdfd.clip import Detections
 from tfdfd.faces.cpu_features import has_bfloat16
-from tfdfd.faces.frame_memory import as_tensor
+from tfdfd.faces.frame_memory import as_tensor, where_computed
 from tfdfd.faces.mtcnn_candidates import WINDOW, Candidates, from_windows, survivors
 from tfdfd.faces.mtcnn_networks import MtcnnNetworks
 from tfdfd.faces.mtcnn_pyramid import halve_while_far, resize_area
@@ -126,7 +126,7 @@ class MTCNN(tf.Module):
         shape = tuple(frames.shape)
         if len(shape) != 4 or shape[-1] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be uint8 (n, height, width, 3), got {frames.dtype} {shape}")
-        found = self.detect(as_tensor(frames) if isinstance(frames, np.ndarray) else frames)
+        found = self.detect(where_computed(frames) if isinstance(frames, np.ndarray) else frames)
         boxes, landmarks, confidences, rows = (values.numpy() for values in found)
         of_frame = [np.flatnonzero(rows == row) for row in range(len(frames))]
         return [Detections(boxes[faces], landmarks[faces], confidences[faces]) for faces in of_frame]
@@ -142,6 +142,7 @@ class MTCNN(tf.Module):
         Returns:
             One Detections a frame, most confident face first: at most one face for each expected box.
         """
+        # Faces are cut out of uint8 frames on the host: TensorFlow has no such op on a GPU.
         found = self.refine(as_tensor(frames), tf.constant(boxes_xyxy, tf.float32), tf.constant(rows, tf.int32))
         boxes, landmarks, confidences, found_rows = (values.numpy() for values in found)
         of_frame = [np.flatnonzero(found_rows == row) for row in range(len(frames))]
