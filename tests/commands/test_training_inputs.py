@@ -78,7 +78,7 @@ def test_flags_of_workers_where_none_work_are_errors(store, tmp_path, monkeypatc
     monkeypatch.delenv("TFDFD_DATA", raising=False)
     store.write_manifest(CLIPS)
     arguments = make_parser().parse_args(["--store", str(store.folder), *flag])
-    with pytest.raises(TfdfdError, match="--workers, --clip-timeout or --ray needs the clips"):
+    with pytest.raises(TfdfdError, match="--workers, --clip-timeout, --ray or --decoder needs the clips"):
         store_alone(arguments, ExtractionConfig(), make_console())
     manifest = Manifest(table=CLIPS.reindex(columns=COLUMNS, fill_value=""), layout="csv", root=tmp_path)
     arguments = make_parser().parse_args(["--stream", *flag])
@@ -93,6 +93,36 @@ def test_flags_of_workers_where_none_work_are_errors(store, tmp_path, monkeypatc
             tf.distribute.get_strategy(),
             make_console(),
         )
+
+
+def test_a_store_without_its_clips_has_nothing_to_decode_and_a_stream_has(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFDFD_DATA", raising=False)
+    store.write_manifest(CLIPS)
+    arguments = make_parser().parse_args(["--store", str(store.folder), "--decoder", "pyav"])
+    with pytest.raises(TfdfdError, match="--decoder needs the clips"):
+        store_alone(arguments, ExtractionConfig(), make_console())
+    asked = []
+
+    def noted(console, *, gpu, decoder):
+        asked.append(decoder)
+        raise TfdfdError("far enough")
+
+    monkeypatch.setattr("tfdfd.commands.training_inputs.make_frame_source", noted)
+    manifest = Manifest(table=CLIPS.reindex(columns=COLUMNS, fill_value=""), layout="csv", root=tmp_path)
+    arguments = make_parser().parse_args(["--stream", "--decoder", "pyav"])
+    with pytest.raises(TfdfdError, match="far enough"):
+        stream_sources(
+            manifest,
+            Split(CLIPS, "by hand"),
+            arguments,
+            ExtractionConfig(),
+            TrainConfig(),
+            Degradation(),
+            tf.distribute.get_strategy(),
+            make_console(),
+        )
+    assert asked == ["pyav"]
 
 
 OTHER = {
