@@ -25,6 +25,7 @@ from tfdfd.training.build import ModelBuilder, classifier_builder
 from tfdfd.training.config import TrainConfig
 from tfdfd.training.loop import TrainResult, train
 from tfdfd.training.sources import FaceTableSource, StripSource
+from tfdfd.training.want_of_memory import explain_want_of_memory
 
 EPOCHS, STEPS_PER_EPOCH = 3, 6
 SPEED_STEPS, FACE_SIZE, FACES_A_CARD = 60, 200, 64
@@ -111,7 +112,8 @@ def train_too_much(context: Context, batch: int) -> None:
     strategy = make_replicas(context, context.num_replicas)
     config = TrainConfig(weights="none", epochs=1, steps_per_epoch=1, batch_size=batch)
     builder = classifier_builder(config, FACE_SIZE)
-    _train(context, context.folder / "too-large", config, strategy, FACE_SIZE, builder)
+    with explain_want_of_memory(batch, strategy):
+        _train(context, context.folder / "too-large", config, strategy, FACE_SIZE, builder)
 
 
 class _Watched(FaceTableSource):
