@@ -5,11 +5,13 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 import nvidia.dali.plugin.tf as dali_tf
 import tensorflow as tf
+from nvidia.dali.backend import PreallocateDeviceMemory  # pyright: ignore[reportAttributeAccessIssue]  compiled
 from nvidia.dali.pipeline import Pipeline
 
 from pipelines import faces
@@ -20,6 +22,11 @@ from tfdfd.data.rows import FaceRows, StripRows
 ALTERED_TOGETHER = 128
 """At least so many faces go through a CPU graph together if it alters some: of few faces an operator would get two or
 three, and the other threads wait for the one that has one more."""
+_BATCHES_HELD = 12
+"""Batches in float32 that a graph of all alterations may hold on a GPU: one a step, and two that are ready. An
+estimate; it was not measured on a GPU."""
+_DECODER_BYTES = 256 * 2**20
+"""For nvJPEG; an estimate too."""
 
 
 def training_dataset(
@@ -111,6 +118,8 @@ def _dataset(
     device_id: int | None,
     num_threads: int,
 ) -> tf.data.Dataset:
+    if device_id is not None:
+        _keep_headroom(device_id, sum(int(spec.shape.num_elements() or 0) for spec in specs))
     folder = tempfile.TemporaryDirectory(prefix="tfdfd-rows-")
     pipeline = make_pipeline(Path(folder.name))
     with tf.device(_device(device_id)):
@@ -126,6 +135,19 @@ def _dataset(
     # The readers open their files while an iterator runs, so these live as long as the dataset.
     weakref.finalize(dataset, folder.cleanup)
     return cast(tf.data.Dataset, dataset)
+
+
+@cache
+def _keep_headroom(device_id: int, batch_elements: int) -> None:
+    """Have DALI take its memory of a GPU before TensorFlow's pool, which only grows, has it all.
+
+    Where DALI cannot allocate later, its plugin aborts the process.
+
+    Args:
+        device_id: the GPU.
+        batch_elements: numbers in a batch that leaves the graph.
+    """
+    PreallocateDeviceMemory(_DECODER_BYTES + _BATCHES_HELD * 4 * batch_elements, device_id)
 
 
 def _device(device_id: int | None) -> str:

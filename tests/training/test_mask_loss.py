@@ -77,7 +77,7 @@ def trained(mask_loss: MaskLoss, *, known: float = 1.0, steps: int = 40) -> tupl
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
     step = make_train_step(model, optimizer, strategy, 8, mask_loss=mask_loss)
-    losses = [float(step(batch_of(8, known=known))[0]) for _ in range(steps)]
+    losses = [float(step(batch_of(8, known=known))[0][0]) for _ in range(steps)]
     return model, losses
 
 

@@ -155,7 +155,7 @@ def test_smoothed_labels_and_soft_labels_give_the_stated_loss(strategy: tf.distr
         step = make_train_step(model, optimizer, strategy, 2, label_smoothing=smoothing)
         labels = np.array(labels)
         cross_entropy = -labels * np.log(probabilities) - (1 - labels) * np.log(1 - probabilities)
-        assert step(faces).numpy()[0] == pytest.approx(np.dot([2.0, 1.0], cross_entropy), abs=1e-5)
+        assert step(faces)[0].numpy()[0] == pytest.approx(np.dot([2.0, 1.0], cross_entropy), abs=1e-5)
 
 
 def test_the_average_is_the_one_computed_by_hand(strategy: tf.distribute.Strategy) -> None:
@@ -217,9 +217,23 @@ def test_xla_computes_the_same(strategy: tf.distribute.Strategy) -> None:
 
 
 def test_xla_is_automatic_on_gpus() -> None:
-    assert [TrainConfig().uses_xla(on_gpus=gpus, batchnorm="per_replica") for gpus in (True, False)] == [True, False]
-    assert not TrainConfig(xla="off").uses_xla(on_gpus=True, batchnorm="per_replica")
-    assert not TrainConfig().uses_xla(on_gpus=True, batchnorm="synchronized")
+    assert [TrainConfig().uses_xla(on_gpus=gpus) for gpus in (True, False)] == [True, False]
+    assert not TrainConfig(xla="off").uses_xla(on_gpus=True)
+    assert [TrainConfig(batchnorm=each).compiles_passes for each in ("per_replica", "synchronized")] == [True, False]
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adam", 2e-4), ("adamw", 2e-4), ("sgd", 4e-4)])
+def test_four_times_the_batch_takes_the_rate_that_goes_with_it(optimizer: str, rate: float) -> None:
+    config = TrainConfig(optimizer=optimizer, learning_rate=1e-4)
+    assert config.rate_for(4 * config.batch_size, now=config.batch_size) == pytest.approx(rate)
+
+
+def test_gpus_that_a_batch_leaves_idle_are_said_with_the_flags_that_fill_them() -> None:
+    hint = TrainConfig(batch_size=32, learning_rate=1e-4).batch_hint(4)
+    assert "8 faces a GPU" in hint
+    assert "--batch-size 256 --learning-rate 0.00028" in hint
+    assert TrainConfig(batch_size=32).batch_hint(1) == ""
+    assert TrainConfig(batch_size=256).batch_hint(4) == ""
 
 
 def test_the_seed_of_a_step_depends_on_each_of_its_parts() -> None:

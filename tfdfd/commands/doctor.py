@@ -21,6 +21,7 @@ from rich.text import Text
 from tfdfd.commands.check import MISSING, OK, SET_UP, WARNING, Check, ask, version_of
 from tfdfd.commands.console import make_console
 from tfdfd.commands.gpu_checks import GPU_CHECKS, link_cuda
+from tfdfd.commands.gpu_proof.proof import add_flags, asks_for_proof, prove
 
 _COLOURS = {OK: "green", WARNING: "yellow", MISSING: "red"}
 DALI_PACKAGE, PLUGIN_PACKAGE = "nvidia-dali-cuda120", "nvidia-dali-tf-plugin-cuda120"
@@ -37,8 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="only make TensorFlow find the CUDA libraries that are installed, and check that it sees every GPU",
     )
+    add_flags(parser)
     arguments = parser.parse_args(argv)
-    return link_cuda() if arguments.link_cuda else run(make_console())
+    if arguments.link_cuda:
+        return link_cuda()
+    return prove(arguments, make_console()) if asks_for_proof(arguments) else run(make_console())
 
 
 def run(console: Console) -> int:

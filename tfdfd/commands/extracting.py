@@ -44,6 +44,8 @@ class WorkerConfig:
     """Address of the Ray cluster whose machines extract; empty for this machine alone."""
     decoder: str = AUTO
     """What decodes where there is a GPU, one of `inputs.DECODERS`."""
+    cpu: bool = False
+    """Whether GPUs are left alone, those of other machines too."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -88,7 +90,7 @@ def worker_config(arguments: argparse.Namespace) -> WorkerConfig:
     Raises:
         TfdfdError: if a value is not allowed.
     """
-    return WorkerConfig(arguments.workers, arguments.clip_timeout, arguments.ray, arguments.decoder)
+    return WorkerConfig(arguments.workers, arguments.clip_timeout, arguments.ray, arguments.decoder, arguments.cpu)
 
 
 def make_parts(config: ExtractionConfig, share: Share) -> Parts:
@@ -215,7 +217,7 @@ def _process_crew(job: ExtractionJob, workers: WorkerConfig, num_clips: int, con
 def _ray_crew(job: ExtractionJob, workers: WorkerConfig, say: Callable[[str], None]) -> RayCrew:
     from tfdfd.workers.ray_cluster import RayCrew  # takes a second to import, and may not be installed
 
-    return RayCrew(workers.ray, job, max_workers=workers.workers, say=say)
+    return RayCrew(workers.ray, job, max_workers=workers.workers, say=say, uses_gpus=not workers.cpu)
 
 
 def free_memory() -> int:

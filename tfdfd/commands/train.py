@@ -119,8 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Video that is decoded anew every epoch has the faces that a store would have.
     import_tensorflow(gpus=0 if on_cpu else arguments.gpus, trains=not arguments.stream)
     # Devices come first: TensorFlow wants them set up before it is used, and a wrong --gpus stops the run at once.
-    from tfdfd.training.strategy import make_cluster_strategy, make_strategy
+    from tfdfd.training.strategy import make_cluster_strategy, make_strategy, uses_gpus
     from tfdfd.training.team import explain_lost_workers, team_of
+    from tfdfd.training.want_of_memory import explain_want_of_memory
 
     if cluster is None:
         strategy, devices = make_strategy(arguments.gpus, arguments.logical_cpus)
@@ -137,7 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config.per_replica_batch(strategy.num_replicas_in_sync)
     except ValueError as error:
         raise TfdfdError(str(error)) from error
-    with explain_lost_workers(team_of(strategy).size):
+    if uses_gpus(strategy) and (hint := config.batch_hint(strategy.num_replicas_in_sync)):
+        console.print(hint, style="yellow")
+    with explain_lost_workers(team_of(strategy).size), explain_want_of_memory(config.batch_size, strategy):
         _run(arguments, crops, config, degradation, workers, strategy, console)
         team_of(strategy).wait()  # while worker 0 exports: who leaves early is taken for dead
     return 0

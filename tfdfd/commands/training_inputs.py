@@ -41,7 +41,7 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
     for flag, value in (
         ("--retry-failed", arguments.retry_failed),
         ("--crop-margin", arguments.crop_margin),
-        ("--workers, --clip-timeout, --ray or --decoder", worker_config(arguments) != WorkerConfig()),
+        ("--workers, --clip-timeout, --ray or --decoder", worker_config(arguments) != WorkerConfig(cpu=arguments.cpu)),
     ):
         if value:
             raise TfdfdError(f"{flag} needs the clips, and only a store is given: add --data, or leave it out")
@@ -201,7 +201,10 @@ def stream_sources(
         (f"--input {arguments.input}", arguments.input != "auto"),
         ("--accept-mismatch", arguments.accept_mismatch),
         ("--crop-margin", arguments.crop_margin is not None),
-        ("--workers, --clip-timeout or --ray", worker_config(arguments) != WorkerConfig(decoder=arguments.decoder)),
+        (
+            "--workers, --clip-timeout or --ray",
+            worker_config(arguments) != WorkerConfig(decoder=arguments.decoder, cpu=arguments.cpu),
+        ),
         ("--steps-per-epoch", config.steps_per_epoch),
         ("--sampling one", config.sampling != "all"),
         (f"--balance {config.balance}", config.balance not in ("none", "weights")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -118,25 +118,31 @@ def one_ahead(made: Generator[T]) -> OneAhead[T]:
 
 
 class OneAhead(Iterator[T]):
-    """What `one_ahead` returns."""
+    """What `one_ahead` returns.
+
+    Args:
+        made: see `one_ahead`.
+        ahead: how many are made ahead of the caller, in their order.
+    """
 
     _END = object()
 
-    def __init__(self, made: Generator[T]) -> None:
+    def __init__(self, made: Generator[T], ahead: int = 1) -> None:
         self._made = made
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
-        self._ahead: Future[Any] = self._pool.submit(next, made, self._END)
+        self._ahead: deque[Future[Any]] = deque(self._pool.submit(next, made, self._END) for _ in range(ahead))
 
     def __next__(self) -> T:
-        one = self._ahead.result()
+        one = self._ahead[0].result()
         if one is self._END:
             raise StopIteration
-        self._ahead = self._pool.submit(next, self._made, self._END)
+        self._ahead.popleft()
+        self._ahead.append(self._pool.submit(next, self._made, self._END))
         return one
 
     def close(self) -> None:
         """Wait for no more than the one that is being made."""
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
         self._made.close()
 
 

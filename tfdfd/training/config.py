@@ -22,9 +22,13 @@ BATCHNORMS = ("per_replica", "synchronized", "frozen")
 
 PATIENCE = 4
 """Epochs, where nobody says how many."""
-MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes", "profile_steps")
+MAY_CHANGE = ("epochs", "patience", "checkpoint_minutes", "profile_steps", "deterministic")
 """Settings that a resumed run may have otherwise than when it began: they do not alter the steps. With schedule cosine
 the epochs do, and stay."""
+FACES_A_GPU = 64
+"""Faces of 200 px in a step of mixed precision that keep a GPU of the data centre busy."""
+FEWEST_FACES_A_GPU = 32
+"""Below this a person is told to give more."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
         None, "share of the old statistics that a step keeps; not set: 0.99, from random weights 0.9"
     )
     seed: int = option(0, "of order, flips, dropout, augmentation and random weights")
+    deterministic: bool = option(
+        False,
+        "have TensorFlow use only operations that give the same every time, on a GPU too, where they are slower; a "
+        "CPU gives the same either way",
+    )
     checkpoint_minutes: float = option(10.0, "save the state for a resume so often, besides every epoch; 0: each step")
     profile_steps: str | None = option(
         None, "write a TensorBoard profile of these steps of this run, from 1, e.g. 20,30", metavar="FIRST,LAST"
@@ -196,10 +205,11 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
         is_mixed = self.mixed_precision == "on" or (self.mixed_precision == "auto" and on_gpus)
         return "mixed_float16" if is_mixed else "float32"
 
-    def uses_xla(self, *, on_gpus: bool, batchnorm: str) -> bool:
-        """Return whether the passes through the network are compiled."""
-        # How many faces a batch of clips has is known only when it is there.
-        return not self.sees_sequences and super().uses_xla(on_gpus=on_gpus, batchnorm=batchnorm)
+    @property
+    def compiles_passes(self) -> bool:
+        """Whether XLA, where it is used, can compile the passes through the network too."""
+        # How many faces a batch of clips has is known only when it is there; synchronised replicas wait for each other.
+        return not self.sees_sequences and self.batchnorm != "synchronized"
 
     @property
     def unit(self) -> str:
@@ -239,6 +249,17 @@ class TrainConfig(Augmentation, Optimization, SequenceOptions):
                 f"{num_replicas} replicas one: write batch_size {2 * num_replicas}, or leave them out"
             )
         return faces
+
+    def batch_hint(self, num_gpus: int) -> str:
+        """Return what to say to a person whose batch leaves GPUs idle; empty where it does not."""
+        if self.sees_sequences or self.batch_size // num_gpus >= FEWEST_FACES_A_GPU:
+            return ""
+        batch = FACES_A_GPU * num_gpus
+        return (
+            f"{self.batch_size // num_gpus} faces a GPU leave it idle most of the time: --batch-size {batch} "
+            f"--learning-rate {self.rate_for(batch, now=self.batch_size):.2g} gives each {FACES_A_GPU}, and the rate "
+            "that goes with it"
+        )
 
     def fixed_settings(self) -> dict[str, Any]:
         """Return the settings that must stay the same when a run is resumed, JSON-able."""

@@ -52,13 +52,13 @@ class Phases:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         freeze_epochs: int,
-        make_step: Callable[[], Callable[..., tf.Tensor]],
+        make_step: Callable[[], Callable[..., tuple[tf.Tensor, ...]]],
     ) -> None:
         self._optimizer, self._freeze_epochs, self._make_step = optimizer, freeze_epochs, make_step
         self._freezing = Freezing(model) if freeze_epochs else None
         self._is_frozen: bool | None = None
 
-    def step_of(self, epoch: int, step: int) -> Callable[..., tf.Tensor]:
+    def step_of(self, epoch: int, step: int) -> Callable[..., tuple[tf.Tensor, ...]]:
         """Return the training step; at the first one after the thaw the optimizer begins anew.
 
         Args:

@@ -11,9 +11,10 @@ from typing import Any
 class InputClock:
     """Measures on the host what share of the time it waits in `next` for a batch.
 
-    On CPUs a step is done when its call returns, so the network stands still while the host waits. On GPUs the call
-    only hands the step over: the host may wait while the GPU still has steps to do. There the share is the most that
-    the GPU can have stood still for want of input; near 0 the input is fast enough, whatever the device.
+    On CPUs a step is done when its call returns, so the network stands still while the host waits. On GPUs batches are
+    drawn ahead by a thread, and it is the time for which its queue was empty. The call of a step only hands it over:
+    the GPU may still have steps to do meanwhile, so the share is the most that it can have stood still for want of
+    input. Near 0 the input is fast enough, whatever the device.
 
     The first step does not count: it starts the pipelines and traces the graph.
     """

@@ -6,8 +6,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors
+from tfdfd.data.frame_source import OneAhead
 from tfdfd.training.build import ModelBuilder, build_augmentation, build_mask_loss, build_optimizer
 from tfdfd.training.callbacks import TENSORBOARD_FOLDER, RunCallbacks, is_out_of_patience
 from tfdfd.training.config import TrainConfig
@@ -33,12 +34,13 @@ from tfdfd.training.record import write_config
 from tfdfd.training.schedule import learning_rate_at
 from tfdfd.training.sources import TrainingSource, ValidationSource
 from tfdfd.training.state import STATE_FILE, TrainState, load_state, save_state
-from tfdfd.training.step import average_over_replicas, make_score_step, make_train_step, step_seed
+from tfdfd.training.step import RunningTotals, average_over_replicas, make_score_step, make_train_step, step_seed
 from tfdfd.training.strategy import uses_gpus
 from tfdfd.training.team import SaveClock, Team, team_of
 from tfdfd.training.weight_average import WeightAverage
 
 BEST_WEIGHTS_FILE = "best.weights.h5"
+_BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def train(
         run_folder.mkdir(parents=True, exist_ok=True)
 
     keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     policy = config.dtype_policy(on_gpus=uses_gpus(strategy))
     with strategy.scope():
         model = model_builder(policy)
@@ -156,7 +160,9 @@ def train(
         augment=build_augmentation(config),
         average=average,
         mask_loss=build_mask_loss(config),
-        xla=config.uses_xla(on_gpus=uses_gpus(strategy), batchnorm=config.batchnorm),
+        xla=config.uses_xla(on_gpus=uses_gpus(strategy)),
+        compiles_passes=config.compiles_passes,
+        say=partial(console.print, highlight=False),
     )
     phases = Phases(model, optimizer, config.freeze_epochs, make_step)
     set_rate = None if config.schedule == "plateau" else partial(setattr, optimizer, "learning_rate")
@@ -175,7 +181,19 @@ def train(
         epoch, began = state.epoch + 1, time.monotonic()
         callbacks.begin_epoch(epoch)
         train_step = phases.step_of(state.epoch, state.step)
-        input_wait = _train_epoch(state, config, training, train_step, set_rate, profile, save, team, console)
+        with _drawn_ahead(training.iterator(state.epoch, state.step), strategy) as batches:
+            input_wait = _train_epoch(
+                state,
+                config,
+                batches,
+                training.num_steps(state.epoch),
+                train_step,
+                set_rate,
+                profile,
+                save,
+                team,
+                console,
+            )
         average_over_replicas([*model.non_trainable_variables, *averaged], strategy)
         weighted_loss, weight, faces, right = state.totals
         figures = {"loss": weighted_loss / weight, "accuracy": right / faces, "input_wait": input_wait}
@@ -203,10 +221,26 @@ def train(
     return _result(state, run_folder, ending, team)
 
 
+def _draws_ahead(strategy: tf.distribute.Strategy) -> bool:
+    # On a GPU DALI's dataset copies a batch in the stream of the steps, and waits for them; CPUs have no core to spare.
+    return uses_gpus(strategy)
+
+
+@contextmanager
+def _drawn_ahead(batches: Iterator[Any], strategy: tf.distribute.Strategy) -> Iterator[Iterator[Any]]:
+    """Give the batches in their order, on GPUs two of them ahead from a thread."""
+    if not _draws_ahead(strategy):
+        yield batches
+        return
+    with closing(OneAhead((batch for batch in batches), ahead=_BATCHES_AHEAD)) as ahead:
+        yield ahead
+
+
 def _train_epoch(
     state: TrainState,
     config: TrainConfig,
-    training: TrainingSource,
+    batches: Iterator[Any],
+    num_steps: int,
     train_step: Any,
     set_rate: Any,
     profile: StepProfile,
@@ -215,10 +249,8 @@ def _train_epoch(
     console: Console,
 ) -> float:
     """Train the rest of an epoch; returns the share of the time that went by in waiting for batches."""
-    num_steps = training.num_steps(state.epoch)
     label = f"epoch {state.epoch + 1}/{config.epochs}"
-    batches = training.iterator(state.epoch, state.step)
-    totals = tf.constant(state.totals, tf.float64)
+    totals = RunningTotals(state.totals, team)
     input_clock, save_clock = InputClock(), SaveClock(team, config.checkpoint_minutes)
     with EpochProgress(console, label, num_steps, state.step, config.batch_size, config.unit) as progress:
         for step in range(state.step + 1, num_steps + 1):
@@ -226,13 +258,16 @@ def _train_epoch(
                 set_rate(learning_rate_at(config, epoch=state.epoch, step=step - 1, num_steps=num_steps))
             with profile.step():
                 batch = input_clock.next(batches)
-                totals = totals + train_step(batch, step_seed(config.seed, state.epoch, step - 1))
+                totals.add(train_step(batch, step_seed(config.seed, state.epoch, step - 1)))
             is_save_due = step < num_steps and save_clock.is_due(step)
-            if is_save_due or progress.is_due or step == num_steps:
-                # The one place that waits for the device.
-                state.step, state.totals = step, totals.numpy().tolist()
-                progress.show(step, state.totals[0] / max(state.totals[1], 1e-9))
-                if is_save_due or step == num_steps or team.size == 1:  # of several workers all stop at one step
+            # Several workers settle, and stop, at one step; the clocks of their bars differ.
+            is_common = is_save_due or step == num_steps
+            if is_common or progress.is_due:
+                # The one place that waits for the devices.
+                sums = totals.settle() if is_common or team.size == 1 else totals.shown()
+                progress.show(step, sums[0] / max(sums[1], 1e-9))
+                if is_common or team.size == 1:
+                    state.step, state.totals = step, sums.tolist()
                     _check_loss(state, config)
             if is_save_due:
                 save()

@@ -66,7 +66,12 @@ class Optimization:
         "validate, keep and export an exponential moving average of the weights and of BatchNorm's statistics, of "
         "which a step keeps this share (less in the first steps); below 1, 0: off",
     )
-    xla: str = option("auto", "compile the network's passes with XLA; auto: on GPUs", XLA)
+    xla: str = option(
+        "auto",
+        "compile the arithmetic of a step with XLA, the optimizer's too; auto: on GPUs, but for the passes through "
+        "networks with batchnorm synchronized and through those of sequences",
+        XLA,
+    )
 
     def check_optimization(self, *, epochs: int, weights: str, batchnorm: str) -> None:
         """Check these settings, and those that must fit to others.
@@ -134,6 +139,18 @@ class Optimization:
             return 0.0
         return ADAMW_DECAY if self.weight_decay is None else self.weight_decay
 
-    def uses_xla(self, *, on_gpus: bool, batchnorm: str) -> bool:
-        """Return whether the passes through the network are compiled."""
-        return self.xla == "on" or (self.xla == "auto" and on_gpus and batchnorm != "synchronized")
+    def rate_for(self, batch_size: int, *, now: int) -> float:
+        """Return the learning rate that goes with another batch size.
+
+        Args:
+            batch_size: the other one.
+            now: that of the learning rate as it is set.
+
+        Source: with SGD the rate grows with the batch, arXiv:1706.02677; with Adam with its square root,
+        arXiv:2205.10287.
+        """
+        return self.learning_rate * (batch_size / now) ** (1.0 if self.optimizer == "sgd" else 0.5)
+
+    def uses_xla(self, *, on_gpus: bool) -> bool:
+        """Return whether the arithmetic of a step is compiled, that of the optimizer at least."""
+        return self.xla == "on" or (self.xla == "auto" and on_gpus)

@@ -62,6 +62,10 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
+def _nodes_without_gpus() -> list[dict[str, Any]]:
+    return [{**node, "Resources": {**node.get("Resources", {}), "GPU": 0.0}} for node in ray.nodes()]
+
+
 class RayCrew:
     """Starts workers on the machines of a cluster, which it joins, and ends them.
 
@@ -72,6 +76,7 @@ class RayCrew:
         job: what they do; the share of the machine and the shard are each machine's.
         max_workers: workers at a time on all machines together, None for as many as they feed.
         say: told what a person should know of the cluster.
+        uses_gpus: whether workers may take GPUs of the machines.
         clock: seconds that only rise.
 
     Raises:
@@ -85,6 +90,7 @@ class RayCrew:
         *,
         max_workers: int | None,
         say: Callable[[str], None],
+        uses_gpus: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         connect(address)
@@ -93,7 +99,8 @@ class RayCrew:
         self._clock = clock
         self._living: list[RayWorker] = []
         only_on_cards = job.share.decoder == NVDEC
-        self._register = Register(ray.nodes, say=say, clock=clock, only_on_cards=only_on_cards)
+        nodes = ray.nodes if uses_gpus else _nodes_without_gpus
+        self._register = Register(nodes, say=say, clock=clock, only_on_cards=only_on_cards)
         self._machines = self._register.taking_part()
         workers = sum(machine.num_workers for machine in self._machines)
         say(f"the Ray cluster has {len(self._machines)} machines for {workers} workers")
