@@ -114,7 +114,7 @@ def test_a_store_without_its_clips_has_nothing_to_decode_and_a_stream_has(store,
     with pytest.raises(TfdfdError, match="far enough"):
         stream_sources(
             manifest,
-            Split(CLIPS, "by hand"),
+            Split(manifest.table.assign(split=CLIPS["split"]), "by hand"),
             arguments,
             ExtractionConfig(),
             TrainConfig(),
