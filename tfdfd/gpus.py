@@ -293,12 +293,11 @@ def _is_named(card: Card, entry: str) -> bool:
 
 @cache
 def _ask_driver() -> tuple[tuple[Card, ...], str]:
-    program = shutil.which("nvidia-smi") or shutil.which(_WSL_NVIDIA_SMI)
-    if program is None:
+    if _nvidia_smi() is None:
         rows, abilities, problem = _ask_libcuda()
     else:
-        rows, problem = _query(program, _IDENTITY)
-        abilities = _query(program, _ABILITY)[0] if rows else []
+        rows, problem = ask_nvidia_smi(_IDENTITY)
+        abilities = ask_nvidia_smi(_ABILITY)[0] if rows else []
     if not rows:
         return (), problem
     cards = [_card(number, row) for number, row in enumerate(rows)]
@@ -307,8 +306,22 @@ def _ask_driver() -> tuple[tuple[Card, ...], str]:
     return tuple(cards), ""
 
 
-def _query(program: str, fields: Sequence[str]) -> tuple[list[list[str]], str]:
-    return _rows_of([program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"], "nvidia-smi")
+def ask_nvidia_smi(fields: Sequence[str], names: Sequence[str] = ()) -> tuple[list[list[str]], str]:
+    """Ask the driver for facts of cards, each time it is called.
+
+    Args:
+        fields: as `nvidia-smi --help-query-gpu` lists them.
+        names: of the cards, as `name_for_cuda` returns them; empty for all.
+
+    Returns:
+        A row of values for each card, or why there is none.
+    """
+    command = [_nvidia_smi() or "nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    return _rows_of([*command, f"--id={','.join(names)}"] if names else command, "nvidia-smi")
+
+
+def _nvidia_smi() -> str | None:
+    return shutil.which("nvidia-smi") or shutil.which(_WSL_NVIDIA_SMI)
 
 
 def _ask_libcuda() -> tuple[list[list[str]], list[list[str]], str]:

@@ -134,8 +134,7 @@ def choose_frame_source(
     """
     if decoder == PYAV:
         return PyAvFrameSource("--decoder pyav"), ""
-    if decoder == NVDEC and (problem := dali_problem() or ("" if gpu else why_no_gpu())):
-        raise TfdfdError(f"--decoder nvdec: {problem}; leave it out, or run `tfdfd doctor`")
+    _check_nvdec_asked_for(decoder, has_gpu=gpu)
     if dali_problem():
         return PyAvFrameSource(), no_dali_note()
     from pipelines.decode import DaliFrameSource
@@ -150,6 +149,11 @@ def choose_frame_source(
     return DaliFrameSource(gpu=True, device_id=0, num_threads=num_threads, findings=findings), findings.sentence
 
 
+def _check_nvdec_asked_for(decoder: str, *, has_gpu: bool) -> None:
+    if decoder == NVDEC and (problem := dali_problem() or ("" if has_gpu else why_no_gpu())):
+        raise TfdfdError(f"--decoder nvdec: {problem}; leave it out, or run `tfdfd doctor`")
+
+
 def settle_decoder(decoder: str, console: Console) -> None:
     """Find out what NVDEC is good for, before workers that share the machine need to know; without a GPU nothing.
 
@@ -161,8 +165,7 @@ def settle_decoder(decoder: str, console: Console) -> None:
         TfdfdError: if NVDEC is asked for and cannot be had.
     """
     cards = visible_cards()
-    if decoder == NVDEC and (problem := dali_problem() or ("" if cards else why_no_gpu())):
-        raise TfdfdError(f"--decoder nvdec: {problem}; leave it out, or run `tfdfd doctor`")
+    _check_nvdec_asked_for(decoder, has_gpu=bool(cards))
     if decoder == PYAV or not cards or dali_problem():
         return
     if decoder == AUTO:

@@ -137,10 +137,8 @@ class _Update:
 
             def take() -> tf.Tensor:
                 self._apply([gradient / scale for gradient in gradients])
-                is_to_grow = tf.equal(
-                    tf.convert_to_tensor(scaling.step_counter.value), scaling.dynamic_growth_steps - 1
-                )
                 steps = tf.convert_to_tensor(scaling.step_counter.value)
+                is_to_grow = tf.equal(steps, scaling.dynamic_growth_steps - 1)
                 scaling.step_counter.value.assign(tf.where(is_to_grow, tf.zeros_like(steps), steps + 1))
                 scaling.dynamic_scale.value.assign(tf.where(is_to_grow, scale * 2, scale))
                 return tf.zeros([])

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from tfdfd.commands.gpu_proof.context import Context, require
+from tfdfd.gpus import ask_nvidia_smi
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-_QUERY = "memory.used,utilization.gpu"
-_WSL_FOLDER = "/usr/lib/wsl/lib"
 
 
 def device_names(context: Context) -> list[str]:
@@ -88,19 +84,9 @@ class CardWatch:
 
     def _look(self) -> tuple[float, list[tuple[int, int]]]:
         """Return when it looked and, of each card, bytes in use and percent of the last moments that it was busy."""
-        command = [
-            "nvidia-smi",
-            f"--id={','.join(self._cards)}",
-            f"--query-gpu={_QUERY}",
-            "--format=csv,noheader,nounits",
-        ]
-        path = os.pathsep.join([os.environ.get("PATH", ""), _WSL_FOLDER])
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": path}, check=False
-        )
-        rows = [[field.strip() for field in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
+        rows, problem = ask_nvidia_smi(("memory.used", "utilization.gpu"), self._cards)
         require(
             len(rows) == len(self._cards) and all(field.isdigit() for row in rows for field in row),
-            f"nvidia-smi must tell memory and use of {len(self._cards)} cards: {(done.stdout + done.stderr)[-300:]}",
+            f"nvidia-smi must tell memory and use of {len(self._cards)} cards: {problem or rows}",
         )
         return time.monotonic(), [(int(used) << 20, int(busy)) for used, busy in rows]
