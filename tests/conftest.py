@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ _COMMAND = "pytest -m gpu"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Decide which cards this session sees, before any test module imports TensorFlow or DALI."""
+    # A shell has its background jobs ignore Ctrl-C, and so would the processes that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     expression = config.option.markexpr or ""
     if asks_for_cards(config):
         # Tests start processes of their own, which must leave each other, and DALI, memory too.
