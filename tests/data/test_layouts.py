@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tfdfd.clip import FAKE, REAL, TfdfdError
-from tfdfd.data.layouts import LAYOUTS, read_dfdc_metadata, read_testing_list
+from tfdfd.data.layouts import LAYOUTS, read_testing_list
+from tfdfd.data.listed_clips import read_dfdc_metadata
 from tfdfd.data.manifest import load_manifest
 
 
@@ -241,9 +242,9 @@ def test_csv_without_paths_is_an_index(tmp_path):
     ("text", "said"),
     [
         ("", "not a CSV table"),
-        ("clip_id;label\na;REAL\n", "lacks"),
+        ("clip_id:label\na:REAL\n", "lacks"),
         ("clip_id,path\na,a.mp4\n", r"lacks \['label'\]"),
-        ("clip_id,label\na,REAL\nb,Fake\n", "line 3: b 'Fake'"),
+        ("clip_id,label\na,REAL\n,\nb,Fakes\n", "line 4: b 'Fakes'"),
         ("clip_id,label\na,REAL\na,FAKE\n", "unique, got a, a"),
         ("clip_id,label\n,REAL\n", "no clip_id"),
         ("clip_id,label\n", "has no clips"),
