@@ -164,7 +164,10 @@ def _run(
         refuse_what_sequences_lack(arguments, degradation)
     check_networks_and_folders(arguments, config, crops)
     alone = store_alone(arguments, crops, console)
-    manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
+    if alone is None:
+        manifest = load_manifest(data_folder(arguments.data), compression=arguments.compression)
+    else:
+        manifest = manifest_of(alone)
     print_manifest_notes(manifest, console)
     clips = manifest.table
     if not (arguments.ignore_people or arguments.stream):

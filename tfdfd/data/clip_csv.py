@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,8 @@ def _table_of(text: str, file: Path) -> tuple[pd.DataFrame, str]:
         raise TfdfdError(f"{file} is not a CSV table: {str(error).strip()}") from error
     table = table.fillna("")  # a row with too few fields
     table = table.apply(lambda column: column.str.strip()) if len(table) else table
-    return table.loc[(table != "").any(axis=1)] if len(table) else table, delimiter
+    filled = (table != "").to_numpy().any(axis=1)
+    return cast(pd.DataFrame, table.iloc[np.flatnonzero(filled)]), delimiter
 
 
 def _with_our_names(table: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
@@ -256,18 +258,22 @@ def _joined(rows: LayoutRows, file: Path) -> LayoutRows:
         TfdfdError: if the rows of a clip differ in anything but their path, or name a picture twice.
     """
     table = rows.table
-    if table["clip_id"].is_unique or (table["clip_id"] == "").any():
+    clip_ids, paths = values(table, "clip_id"), values(table, "path")
+    pictures: dict[str, list[int]] = {}
+    for row, clip_id in enumerate(clip_ids):
+        pictures.setdefault(clip_id, []).append(row)
+    if len(pictures) == len(table) or "" in pictures:
         return rows
-    others = [name for name in table.columns if name not in ("clip_id", "path")]
-    differ = table.groupby("clip_id", sort=False)[others].nunique()
-    if (wrong := differ.max(axis=1) > 1).any():
-        clip = str(differ.index[wrong.to_numpy()][0])
-        names = [name for name in others if differ.loc[clip, name] != 1]
-        raise TfdfdError(f"{file}: the pictures of the clip {clip} must agree in {', '.join(names)}. Give one of each.")
-    if (twice := table["path"].duplicated()).any():
-        raise TfdfdError(f"{file} lists a picture twice: {some(table['path'][twice])}. Keep one row of each.")
-    paths = table.groupby("clip_id", sort=False)["path"].agg(BETWEEN_PICTURES.join)
-    first = table.drop_duplicates("clip_id")
-    joined = first.assign(path=paths.loc[first["clip_id"]].to_numpy())
+    for name in (name for name in table.columns if name not in ("clip_id", "path")):
+        column = values(table, name)
+        for clip_id, of_clip in pictures.items():
+            if len(found := sorted({str(column[row]) for row in of_clip})) > 1:
+                raise TfdfdError(f"{file}: the pictures of the clip {clip_id} must have one {name}, got {some(found)}.")
+    twice = pd.Index(paths).duplicated()
+    if twice.any():
+        raise TfdfdError(f"{file} lists a picture twice: {some(paths[twice])}. Keep one row of each.")
+    joined = table.iloc[[of_clip[0] for of_clip in pictures.values()]].assign(
+        path=[BETWEEN_PICTURES.join(paths[of_clip]) for of_clip in pictures.values()]
+    )
     said = f"{file}: {len(table):,} pictures are the frames of {len(joined):,} clips, in order of name"
     return replace(rows, table=joined, notes=(*rows.notes, said))

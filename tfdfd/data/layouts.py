@@ -78,8 +78,11 @@ class FolderLayout:
         labels = Counter(row["label"] for row in map(self._row_of(tree), tree.samples()) if row)
         if self.needs_both and not labels.keys() >= {REAL, FAKE}:
             return 0
-        marked = any((tree.root / name).is_dir() for name in _top_folders(tree) if name.lower() in self.marks)
-        return sum(labels.values()) or int(marked)
+        return sum(labels.values()) or int(self.is_marked(tree))
+
+    def is_marked(self, tree: DataTree) -> bool:
+        """Return whether one of the marks is there."""
+        return any(entry.is_dir() and entry.name.lower() in self.marks for entry in tree.root.iterdir())
 
     def read(self, tree: DataTree) -> LayoutRows:
         """Return the rows of the clips: videos, or where there is none, folders of frames."""
@@ -146,10 +149,6 @@ class ListLayout:
         """Return 1 if one of the lists is there, else 0."""
         found = [folder for name in self.lists for folder in lists_of(tree, name)]
         return int("." in found if self.is_at_top else bool(found))
-
-
-def _top_folders(tree: DataTree) -> list[str]:
-    return [entry.name for entry in tree.root.iterdir() if entry.is_dir()]
 
 
 # --- FaceForensics++ and what is made of it --------------------------------------------------------------------
@@ -529,8 +528,13 @@ LAYOUTS: dict[str, FolderLayout | ListLayout] = {
 
 
 def layouts_of(tree: DataTree) -> list[str]:
-    """Return the layouts that a folder has: those of its lists, and of those of its folders what takes most clips."""
+    """Return the layouts that a folder has: those of its lists, and of those of its folders the one for most clips.
+
+    A list decides, but where FaceForensics++ or Celeb-DF lie beside it, for it may be of other clips.
+    """
     lists = [name for name, layout in LAYOUTS.items() if isinstance(layout, ListLayout) and layout.confidence(tree)]
     folders = {n: layout.confidence(tree) for n, layout in LAYOUTS.items() if isinstance(layout, FolderLayout)}
     best = max(folders, key=lambda name: folders[name])
-    return [*([best] if folders[best] else []), *lists]
+    found = LAYOUTS[best]
+    decides = not lists or (best in ("ffpp", "celebdf") and isinstance(found, FolderLayout) and found.is_marked(tree))
+    return [*([best] if folders[best] and decides else []), *lists]

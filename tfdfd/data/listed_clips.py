@@ -209,8 +209,8 @@ def read_dfdc_preview(tree: DataTree) -> LayoutRows:
             known = without_suffix(PurePosixPath(original).name) in reals
             row |= {"method": top, "donor": _person(entry, "swapped_id"), "original": original if known else ""}
         entries.append(Entry(file, folder, name, row))
-    notes = [f"{len(others)} other dataset.json are not read, the first: {_file(tree, others[0], 'dataset.json')}"]
-    return read_entries(tree, entries, notes if others else [])
+    notes = [f"{tree.root / other} has another dataset.json, which is not read" for other in others[:1]]
+    return read_entries(tree, entries, notes)
 
 
 def _preview_label(entry: Any) -> int | None:

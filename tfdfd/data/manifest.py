@@ -11,7 +11,7 @@ import pandas as pd
 
 from tfdfd.clip import FAKE, REAL, Clip, TfdfdError
 from tfdfd.data.clip_csv import read_clip_csv
-from tfdfd.data.data_tree import DataTree, walk
+from tfdfd.data.data_tree import BETWEEN_PICTURES, PICTURE_SUFFIXES, DataTree, has_suffix, walk
 from tfdfd.data.layouts import LAYOUTS, layouts_of
 from tfdfd.data.originals import resolve
 from tfdfd.data.tables import FACES_CSV, TEXT_COLUMNS, LayoutRows, rows_where, some, values
@@ -42,6 +42,8 @@ class Manifest:
     """The folder that was given, or the folder of the CSV."""
     is_faces: bool = False
     """Whether the paths are ready face crops, which go straight to the store."""
+    has_frames: bool = False
+    """Whether a clip of ready face crops may have several, its frames in order of name."""
     missing: tuple[tuple[str, str], ...] = ()
     """Clip id and reason of each clip that is listed but has no file; they are not in the table."""
     unlisted: tuple[str, ...] = ()
@@ -102,6 +104,10 @@ def load_manifest(folder_or_csv: Path, *, compression: str | None = None) -> Man
         raise TfdfdError(f"a file name in {given} is not UTF-8, rename it: {name!r}") from error
 
 
+def _is_several(path: str) -> bool:
+    return BETWEEN_PICTURES in path or (not has_suffix(path, PICTURE_SUFFIXES) and os.path.isdir(path))
+
+
 def _notes_of(tree: DataTree) -> tuple[str, ...]:
     if not tree.asides:
         return ()
@@ -158,6 +164,7 @@ def _checked(rows: LayoutRows, *, layout: str, given: Path, root: Path, compress
         layout=layout,
         root=root,
         is_faces=rows.is_faces,
+        has_frames=rows.is_faces and any(map(_is_several, values(table, "path"))),
         missing=rows.missing,
         unlisted=rows.unlisted,
         unknown_originals=tuple(unknown),
@@ -213,6 +220,12 @@ def _of_compression(table: pd.DataFrame, compression: str | None, given: Path) -
     if compression not in counts:
         raise TfdfdError(f"--compression {compression}: {given} has {there or 'no clip whose compression is known'}")
     return rows_where(table, found == compression), []
+
+
+def with_known_originals(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table that a store holds with its originals as clip ids, and a note of those that are unknown."""
+    table, unknown = resolve(table)
+    return table, tuple(_of_unknown(unknown))
 
 
 def _of_unknown(unknown: dict[str, str]) -> list[str]:

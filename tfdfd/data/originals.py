@@ -34,11 +34,20 @@ def recording_key(name: str) -> str:
 
 
 def recording_keys(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return the `recording_key` of each name in a column, object (n,); rows without compression keep theirs."""
-    codes, uniques = pd.factorize(values(table, name))
+    """Return the `recording_key` of each name in a column, object (n,).
+
+    A compression is dropped from the names of rows that have one, and from clip ids of such rows wherever they stand.
+    """
+    names, has_compression = values(table, name), values(table, "compression") != ""
+    codes, uniques = pd.factorize(names)
     keys = np.array([name_key(unique) for unique in uniques] + [""], object)[codes]
-    for row in np.flatnonzero(values(table, "compression") != ""):
+    for row in np.flatnonzero(has_compression):
         keys[row] = _COMPRESSION.sub("", keys[row])
+    compressed = set(values(table, "clip_id")[has_compression].tolist())
+    if name != "clip_id" and compressed:
+        for row in np.flatnonzero(~has_compression & (names != "")):
+            if names[row] in compressed:
+                keys[row] = recording_key(names[row])
     return keys
 
 
@@ -142,7 +151,7 @@ def resolve(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
                 names[row] = clip_ids[candidates[0]]
             elif column == "original" and is_fake[row] and len(meant) != 1:
                 may = f", may be any of {', '.join(sorted(clip_ids[candidates])[:5])}" if candidates else ""
-                unknown.setdefault(names[row], f"{names[row]} (of {clip_ids[row]}{may})")
+                unknown.setdefault(str(names[row]), f"{names[row]} (of {clip_ids[row]}{may})")
         table = table.assign(**{column: pd.Series(names, index=table.index, dtype=table[column].dtype)})
     return table, unknown
 
