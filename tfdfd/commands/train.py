@@ -288,7 +288,11 @@ def _print_next(exported: Path, arguments: argparse.Namespace, manifest: Manifes
     evaluate = [sys.executable, str(script.with_name("run_eval.py"))] if is_script else [tfdfd, "eval"]
     data = arguments.data or os.environ.get(DATA_VARIABLE) or manifest.root
     commands = [[*evaluate, "--data", str(data), "--model", str(exported.parent)]]
-    for flag, value in (("--store", arguments.store), ("--crop-margin", arguments.crop_margin)):
+    for flag, value in (
+        ("--store", arguments.store),
+        ("--crop-margin", arguments.crop_margin),
+        ("--compression", arguments.compression),
+    ):
         if value is not None:
             commands[0] += [flag, str(value)]
     if not manifest.is_faces:
