@@ -14,7 +14,7 @@ from tfdfd.data.clip_csv import read_clip_csv
 from tfdfd.data.data_tree import BETWEEN_PICTURES, PICTURE_SUFFIXES, DataTree, has_suffix, walk
 from tfdfd.data.layouts import LAYOUTS, layouts_of
 from tfdfd.data.originals import resolve
-from tfdfd.data.tables import FACES_CSV, TEXT_COLUMNS, LayoutRows, rows_where, some, values
+from tfdfd.data.tables import FACES_CSV, TEXT_COLUMNS, LayoutRows, columns, rows_where, some, values
 
 UNLABELLED = "unlabelled"
 """The layout of clips that nobody has labelled; see `tfdfd.data.unlabelled`."""
@@ -224,8 +224,9 @@ def _of_compression(table: pd.DataFrame, compression: str | None, given: Path) -
 
 def with_known_originals(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the table that a store holds with its originals as clip ids, and a note of those that are unknown."""
-    table, unknown = resolve(table)
-    return table, tuple(_of_unknown(unknown))
+    held = list(table.columns)
+    resolved, unknown = resolve(table.assign(**{name: "" for name in COLUMNS if name not in table}))
+    return columns(resolved, held), tuple(_of_unknown(unknown))
 
 
 def _of_unknown(unknown: dict[str, str]) -> list[str]:
@@ -240,14 +241,14 @@ def _of_unknown(unknown: dict[str, str]) -> list[str]:
 
 def _full_table(found: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
     """Return the rows of a layout with all columns of a manifest in their order and dtype."""
-    columns: dict[str, object] = {}
+    filled: dict[str, object] = {}
     for name in COLUMNS:
         if name == "label":
-            columns[name] = np.asarray(found[name], dtype=np.int64)
+            filled[name] = np.asarray(found[name], dtype=np.int64)
         elif name in found.columns:
             column = pd.Series(found[name].array).fillna("")
-            columns[name] = column.replace("", dataset) if name == "dataset" else column
+            filled[name] = column.replace("", dataset) if name == "dataset" else column
         else:
-            columns[name] = dataset if name == "dataset" else ""
-    table = pd.DataFrame(columns, index=pd.RangeIndex(len(found)))
+            filled[name] = dataset if name == "dataset" else ""
+    table = pd.DataFrame(filled, index=pd.RangeIndex(len(found)))
     return table.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
