@@ -23,6 +23,7 @@ from tfdfd.clip import (
 )
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FaceStore, source_bytes
+from tfdfd.data.strips import STRIP_CODEC
 from tfdfd.faces.alignment import ALIGNMENTS
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.following import at_places, follow
@@ -32,7 +33,6 @@ FRAME_RULE = "nearest the centres of equal segments; of H.264 its reference fram
 EVERY_FRAMES_RULE = "every so many-th frame of a stretch in the middle"
 RULES = 1
 """Raised whenever the same detections would give other tracks or crops."""
-STRIP_CODEC = "jpeg 4:4:4 q95"
 _SEARCHED_AT_ONCE = 12
 
 

@@ -45,7 +45,7 @@ def make_page(
     """
     import gradio
 
-    from tfdfd.data.layouts import VIDEO_SUFFIXES
+    from tfdfd.data.data_tree import VIDEO_SUFFIXES
 
     def answer(uploaded: str | None) -> Iterator[tuple[Any, str, str]]:
         if uploaded is None:

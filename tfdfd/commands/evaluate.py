@@ -17,7 +17,7 @@ from tfdfd.commands.extracting import add_worker_flags, worker_config
 from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.commands.inputs import data_folder, newest_model
 from tfdfd.commands.known_people import with_known_people
-from tfdfd.commands.prepare import print_manifest_notes
+from tfdfd.commands.prepare import add_compression_flag, print_manifest_notes
 from tfdfd.commands.scoring import evaluated_store, load_models, model_name, score_by
 from tfdfd.data.manifest import load_manifest
 from tfdfd.evaluation.config import EvalConfig, RuleConfig
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return write_submission(folders, arguments, rule_config, workers, make_console())
     console = make_console()
-    manifest = load_manifest(data_folder(arguments.data))
+    manifest = load_manifest(data_folder(arguments.data), compression=arguments.compression)
 
     models = load_models(folders, console)
     if rule_config.save_rule and (odd := [model.folder for model in models if not model.folder.name.isdigit()]):
@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GLOB",
         help="folders to score, e.g. 'dfdc_train_part_4?' (default: the validation clips that the model records)",
     )
+    add_compression_flag(parser)
     parser.add_argument("--include-train", action="store_true", help="score clips too that the model was trained on")
     parser.add_argument("--store", metavar="DIR", help="face store (default: stores/<name>-<settings>)")
     parser.add_argument(

@@ -11,7 +11,8 @@ import pandas as pd
 from rich.console import Console
 
 from tfdfd.clip import FAKE, REAL, TfdfdError
-from tfdfd.data.connected_sets import BETWEEN_PEOPLE, connected_sets, family_key
+from tfdfd.data.connected_sets import BETWEEN_PEOPLE, connected_sets
+from tfdfd.data.originals import recording_key
 from tfdfd.data.splits import CALIBRATION, SPLITS, TRAIN, VAL, in_folders, require_whole_sets
 from tfdfd.data.tables import records, rows_where, some, values
 
@@ -166,9 +167,9 @@ def _require_both_labels(name: str, labels: np.ndarray) -> None:
 def _family(row: dict[str, Any]) -> set[str]:
     """Return the recordings that a clip was made of, whatever their compression, and who is seen in it."""
     people = (name.strip() for name in row.get("person", "").split(BETWEEN_PEOPLE))
-    return {family_key(name) for name in (row["clip_id"], row["original"], row["donor"], *people)} - {""}
+    return {recording_key(name) for name in (row["clip_id"], row["original"], row["donor"], *people)} - {""}
 
 
 def _recording(row: dict[str, Any]) -> str:
     """Return the recording that a clip is, or was made from."""
-    return family_key(row["original"] or row["clip_id"])
+    return recording_key(row["original"] or row["clip_id"])

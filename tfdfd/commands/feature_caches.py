@@ -18,6 +18,7 @@ from tfdfd.commands.console import WorkProgress, print_reasons
 from tfdfd.commands.inputs import provenance
 from tfdfd.data.clip_cache import ClipCache
 from tfdfd.data.options import check_choices, option
+from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import records, rows_where, values
 from tfdfd.models import BACKBONES
@@ -95,10 +96,9 @@ def keep_features(
 
     from tfdfd.data.clip_features import face_fingerprint, kept_faces, kept_sound, sound_fingerprint
 
-    if store.fingerprint.preprocessing["strip_codec"] == "as delivered":
+    if store.fingerprint.preprocessing["detector"] == READY_MADE:
         raise TfdfdError(
-            f"{store.folder} holds ready-made crops, one a clip: a sequence and its sound need clips; prepare a store "
-            "from them"
+            f"{store.folder} holds ready-made crops: a sequence and its sound need clips; prepare a store from them"
         )
     made = provenance(store.folder)
     sounds = ClipCache.create_or_open(sound_folder or store.folder / "sounds", sound_fingerprint(made), flag="--sounds")

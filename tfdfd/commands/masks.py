@@ -66,9 +66,10 @@ def clips_of(store: FaceStore, data: str | None) -> pd.DataFrame:
     Raises:
         TfdfdError: if there is neither.
     """
+    from tfdfd.data.manifest import load_manifest, with_known_originals
+
     if not names_data(data):
-        return store.manifest()
-    from tfdfd.data.manifest import load_manifest
+        return with_known_originals(store.manifest())[0]
 
     return load_manifest(data_folder(data)).table
 

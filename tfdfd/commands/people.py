@@ -18,7 +18,7 @@ from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_fla
 from tfdfd.commands.page_flags import check_page, print_page
 from tfdfd.commands.people_kept import check_kept, write_kept
 from tfdfd.data.atomic import require_writable_folder
-from tfdfd.data.manifest import NO_LABEL
+from tfdfd.data.manifest import NO_LABEL, with_known_originals
 from tfdfd.data.options import check_choices, option
 from tfdfd.data.tables import some, values
 
@@ -67,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tfdfd.data.store import FaceStore
 
     store = FaceStore.open(Path(arguments.store))
-    manifest = store.manifest()
+    manifest, notes = with_known_originals(store.manifest())
+    for note in notes:
+        console.print(note, style="yellow")
     check_kept(store, manifest, arguments)
     _check_sides(manifest, arguments, config)
     embeddings = _embed(store, config, console)

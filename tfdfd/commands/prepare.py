@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command that may fill a store."""
     parser.add_argument("--data", metavar="DIR", help="folder of clips or face crops, or a CSV (default: $TFDFD_DATA)")
+    add_compression_flag(parser)
     parser.add_argument("--store", metavar="DIR", help="face store (default: stores/<name>-<settings>)")
     parser.add_argument("--retry-failed", action="store_true", help="try the clips again that failed before")
     parser.add_argument(
@@ -45,6 +47,15 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_worker_flags(parser)
     add_config_flags(parser, ExtractionConfig, title="crops")
+
+
+def add_compression_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that chooses one compression of a data set that has several."""
+    parser.add_argument(
+        "--compression",
+        metavar="NAME",
+        help="take the clips of this compression alone, e.g. c23 of FaceForensics++ (default: all that are there)",
+    )
 
 
 def prepare_store(
@@ -125,7 +136,9 @@ def prepare_store(
                 store.write(ClipFaces(clip_id, FAILED, reason), source_bytes=FILE_IS_GONE)
             if manifest.is_faces:
                 import_ready_crops(
-                    todo, store, on_clip=lambda faces: on_clip(Done(faces.clip_id, faces.status, faces.reason))
+                    todo,
+                    store,
+                    on_clip=lambda faces, said: on_clip(Done(faces.clip_id, faces.status, faces.reason, said)),
                 )
             elif todo:
                 bugs = extract_in_workers(todo, store, config, workers, console, run_token=run_token, on_clip=on_clip)
@@ -152,7 +165,7 @@ def planned_store(
 
     if manifest.is_faces:
         fingerprint = ready_crops_fingerprint(manifest, crop_margin, provenance(manifest.root))
-        num_places = 1
+        num_places = config.places if manifest.has_frames else 1
     else:
         from tfdfd.faces.mtcnn_weights import mtcnn_settings
 
@@ -176,10 +189,13 @@ def _require_held(store: FaceStore, reported: Sequence[str]) -> None:
 def _refuse_what_is_not_honoured(
     manifest: Manifest, config: ExtractionConfig, workers: WorkerConfig, crop_margin: float | None
 ) -> None:
-    if manifest.is_faces and config != ExtractionConfig():
+    defaults = ExtractionConfig()
+    if manifest.is_faces and config != dataclasses.replace(
+        defaults, places=config.places if manifest.has_frames else defaults.places
+    ):
         raise TfdfdError(
-            "ready-made crops are taken as they are: --places, --crop-size, --margin, --min-face-share, "
-            "--alignment and --detect-every change nothing there, leave them out"
+            f"ready-made crops are taken as they are: {'' if manifest.has_frames else '--places, '}--crop-size, "
+            "--margin, --min-face-share, --alignment and --detect-every change nothing there, leave them out"
         )
     if manifest.is_faces and workers != WorkerConfig():
         raise TfdfdError(
@@ -239,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console()
     config = config_from_flags(ExtractionConfig, arguments)
     workers = worker_config(arguments)
-    manifest = load_manifest(data_folder(arguments.data))
+    manifest = load_manifest(data_folder(arguments.data), compression=arguments.compression)
     print_manifest_notes(manifest, console)
     store = prepare_store(
         manifest,
@@ -256,11 +272,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def print_manifest_notes(manifest: Manifest, console: Console) -> None:
-    """Print what was recognised, and the clips that are named but not there."""
+    """Print what was recognised, what is named but not there or there but not taken, and how the rest was read."""
     labels = manifest.table["label"].value_counts()
     counts = "" if manifest.layout == UNLABELLED else f" ({labels.get(0, 0)} real, {labels.get(1, 0)} fake)"
     console.print(f"{manifest.root}: {manifest.layout}, {len(manifest.table)} clips{counts}")
-    for name, listed in (("named but not there", manifest.missing), ("not named in the labels", manifest.unlisted)):
-        if listed:
-            shown = [" ".join(entry) if isinstance(entry, tuple) else entry for entry in listed]
-            console.print(f"{len(listed)} clips are {name}: {some(shown, limit=3)}", style="yellow")
+    if manifest.missing:
+        shown = some((" ".join(entry) for entry in manifest.missing), limit=3)
+        console.print(f"{len(manifest.missing):,} clips are named but not there: {shown}", style="yellow")
+    if manifest.unlisted:
+        shown = some(manifest.unlisted, limit=3)
+        console.print(
+            f"{len(manifest.unlisted):,} videos under {manifest.root} are not taken, since no list names them and no "
+            f"folder gives them a label: {shown}",
+            style="yellow",
+        )
+    for note in manifest.notes:
+        console.print(note, style="yellow")

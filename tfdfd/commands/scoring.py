@@ -85,7 +85,7 @@ def evaluated_store(model: LoadedModel, manifest: Manifest, arguments: argparse.
     Args: as of `score_by`.
     """
     extraction = None if manifest.is_faces else extraction_config_of(model.fingerprint, places=arguments.places)
-    config = extraction or _no_places(arguments.places)
+    config = extraction or _of_ready_crops(model, manifest, arguments.places)
     return planned_store(manifest, arguments.store, config, crop_margin=arguments.crop_margin)[0]
 
 
@@ -118,7 +118,7 @@ def score_by(
         # The manifest's own rows: people who were found belong to the split, not to the store's labels.
         dataclasses.replace(manifest, table=rows_where(manifest.table, np.isin(asked, clips.table["clip_id"]))),
         arguments.store,
-        extraction or _no_places(arguments.places),
+        extraction or _of_ready_crops(model, manifest, arguments.places),
         console,
         workers=workers,
         crop_margin=arguments.crop_margin,
@@ -194,7 +194,12 @@ def score_store(
     )
 
 
-def _no_places(places: int | None) -> ExtractionConfig:
+def _of_ready_crops(model: LoadedModel, manifest: Manifest, places: int | None) -> ExtractionConfig:
+    """Return how many frames of ready-made crops are taken of each clip: as in training, where it had several."""
+    defaults = ExtractionConfig()
+    if manifest.has_frames:
+        trained = int(model.fingerprint.provenance.get("num_places", 1))
+        return dataclasses.replace(defaults, places=places or (trained if trained > 1 else defaults.places))
     if places is not None:
-        raise TfdfdError("--places chooses frames of clips, and these are ready-made crops: leave it out")
-    return ExtractionConfig()
+        raise TfdfdError("--places chooses frames of clips, and these are ready-made crops, one a clip: leave it out")
+    return defaults

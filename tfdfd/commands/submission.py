@@ -87,6 +87,7 @@ def _refuse_what_needs_labels(arguments: argparse.Namespace, rule_config: RuleCo
     for flag, is_given in (
         ("--val-folders", arguments.val_folders is not None),
         ("--include-train", arguments.include_train),
+        ("--compression", arguments.compression is not None),
         ("--report", arguments.report is not None),
         ("--calibrate-folders", rule_config.calibrate_folders is not None),
         ("--save-rule", rule_config.save_rule),

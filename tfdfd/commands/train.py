@@ -167,7 +167,10 @@ def _run(
         refuse_what_sequences_lack(arguments, degradation)
     check_networks_and_folders(arguments, config, crops)
     alone = store_alone(arguments, crops, console)
-    manifest = load_manifest(data_folder(arguments.data)) if alone is None else manifest_of(alone)
+    if alone is None:
+        manifest = load_manifest(data_folder(arguments.data), compression=arguments.compression)
+    else:
+        manifest = manifest_of(alone)
     print_manifest_notes(manifest, console)
     clips = manifest.table
     if not (arguments.ignore_people or arguments.stream):
@@ -288,7 +291,11 @@ def _print_next(exported: Path, arguments: argparse.Namespace, manifest: Manifes
     evaluate = [sys.executable, str(script.with_name("run_eval.py"))] if is_script else [tfdfd, "eval"]
     data = arguments.data or os.environ.get(DATA_VARIABLE) or manifest.root
     commands = [[*evaluate, "--data", str(data), "--model", str(exported.parent)]]
-    for flag, value in (("--store", arguments.store), ("--crop-margin", arguments.crop_margin)):
+    for flag, value in (
+        ("--store", arguments.store),
+        ("--crop-margin", arguments.crop_margin),
+        ("--compression", arguments.compression),
+    ):
         if value is not None:
             commands[0] += [flag, str(value)]
     if not manifest.is_faces:

@@ -14,8 +14,9 @@ from tfdfd.clip import FAKE, OK, REAL, Clip, ClipFaces, TfdfdError
 from tfdfd.commands.extracting import WorkerConfig, worker_config
 from tfdfd.commands.inputs import has_gpu, make_datasets, make_frame_source, names_data, provenance
 from tfdfd.data.degradation import Degradation
-from tfdfd.data.manifest import NO_LABEL, Manifest, clips_in
+from tfdfd.data.manifest import NO_LABEL, Manifest, clips_in, with_known_originals
 from tfdfd.data.mask_strips import check_masks
+from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.splits import TRAIN, VAL, Split
 from tfdfd.data.tables import rows_where, values
 from tfdfd.faces.config import ExtractionConfig
@@ -41,6 +42,7 @@ def store_alone(arguments: argparse.Namespace, crops: ExtractionConfig, console:
     for flag, value in (
         ("--retry-failed", arguments.retry_failed),
         ("--crop-margin", arguments.crop_margin),
+        ("--compression", arguments.compression),
         ("--workers, --clip-timeout, --ray or --decoder", worker_config(arguments) != WorkerConfig(cpu=arguments.cpu)),
     ):
         if value:
@@ -71,9 +73,17 @@ def manifest_of(store: FaceStore) -> Manifest:
         raise TfdfdError(
             f"the store {store.folder} was made to score clips without labels: give --data, a folder with labels"
         )
-    is_faces = store.fingerprint.preprocessing["strip_codec"] == "as delivered"
+    is_faces = store.fingerprint.preprocessing["detector"] == READY_MADE
     root = Path(store.fingerprint.provenance["source"])
-    return Manifest(table=store.manifest(), layout="faces" if is_faces else "csv", root=root, is_faces=is_faces)
+    table, notes = with_known_originals(store.manifest())
+    return Manifest(
+        table=table,
+        layout="faces" if is_faces else "csv",
+        root=root,
+        is_faces=is_faces,
+        has_frames=is_faces and store.num_places > 1,
+        notes=notes,
+    )
 
 
 def store_sources(

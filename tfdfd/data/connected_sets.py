@@ -11,6 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from tfdfd.clip import FAKE
+from tfdfd.data.originals import named_in, nested_names, recording_keys
 from tfdfd.data.tables import values
 
 BETWEEN_PEOPLE = ";"
@@ -37,6 +38,8 @@ def connected_sets(table: pd.DataFrame, *, whole_folders: bool = False) -> np.nd
     """Number the connected sets of clips: two clips are in one set if a chain of these links joins them.
 
     - A fake and its original, and through it all fakes of that original, even where the original itself is absent.
+      Names count in all their spellings: with a suffix or a folder, in other letters, composed or decomposed accents.
+      A name that may mean several clips joins all of them.
     - A fake and its donor: 183 and 253 of FaceForensics++ are swapped with each other, so they are one set.
     - The same recording in several compressions.
     - The people seen and the donor, where the layout names people (Celeb-DF) or `tfdfd people` has found them: the
@@ -55,8 +58,8 @@ def connected_sets(table: pd.DataFrame, *, whole_folders: bool = False) -> np.nd
     n = len(table)
     if n == 0:
         return np.zeros((0,), np.int64)
-    links = [family_keys(table, name) for name in ("clip_id", "original", "donor")]
-    seen_in, seen = people_seen(table)
+    links = [recording_keys(table, name) for name in ("clip_id", "original", "donor")]
+    seen_in, seen = people_seen(table.assign(person=recording_keys(table, "person")))
     names = np.concatenate([*links, seen])
     codes, uniques = pd.factorize(names)
     rows = np.concatenate([np.tile(np.arange(n), len(links)), seen_in])
@@ -67,12 +70,31 @@ def connected_sets(table: pd.DataFrame, *, whole_folders: bool = False) -> np.nd
     binding = known if whole_folders else known & unknown_originals(table)
     bound = np.flatnonzero(known & np.isin(folders, np.unique(folders[binding])))
 
-    starts = np.concatenate([rows[named], bound])
-    ends = n + np.concatenate([codes[named], len(uniques) + folders[bound]])
+    spelled = _links_by_spelling(table, dict(zip(uniques.tolist(), range(n, n + len(uniques)), strict=True)))
+    starts = np.concatenate([rows[named], bound, spelled[:, 0]])
+    ends = np.concatenate([n + codes[named], n + len(uniques) + folders[bound], spelled[:, 1]])
     size = n + len(uniques) + int(folders.max()) + 1
     graph = coo_matrix((np.ones(len(starts), np.int8), (starts, ends)), shape=(size, size))
     _, sets = connected_components(graph, directed=False)
     return pd.factorize(sets[:n])[0].astype(np.int64)
+
+
+def _links_by_spelling(table: pd.DataFrame, node_of: dict[str, int]) -> np.ndarray:
+    """Return links of names that are no clip id as they stand, int64 (m, 2): to the clips and names they may mean.
+
+    Args:
+        table: a manifest's table, n rows, which are the nodes 0 to n-1.
+        node_of: the node of each recording key in it.
+    """
+    pairs, nameless = list[tuple[int, int]](), set[str]()
+    for column in ("original", "donor"):
+        named = named_in(table, column)
+        for row, key, candidates in zip(named.rows.tolist(), named.keys, named.candidates, strict=True):
+            pairs += [(row, other) for other in candidates]
+            if not candidates and column == "original":
+                nameless.add(key)
+    pairs += [(node_of[whole], node_of[end]) for whole, end in nested_names(nameless)]
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def people_seen(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

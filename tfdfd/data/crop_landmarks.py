@@ -16,8 +16,8 @@ from tfdfd.data.strips import read_strip
 from tfdfd.faces.crop_views import crop_views
 
 LANDMARKS_FILE = "crop_landmarks.parquet"
-"""In a store of ready-made crops: `strip`, its `bytes` and `landmarks_xy`, ten numbers in pixels of the crop, NaN
-where no face is found."""
+"""In a store of ready-made crops: `strip`, its `bytes` and `landmarks_xy`, ten numbers a place in pixels of the crop,
+NaN where no face is found."""
 
 _BORDER = 0.25
 """Ready-made crops are searched with so much of their edge pixels around them: MTCNN wants to see past the face."""
@@ -59,7 +59,7 @@ def landmarks_if_known(store: FaceStore, tracks: pd.DataFrame, *, watch: Watch) 
         return np.zeros((0, store.num_places, 5, 2), np.float32)
     is_face = np.stack([np.asarray(mask, np.bool_) for mask in tracks["is_face"]])
     if made["detector"] == READY_MADE:
-        points = _of_ready_crops(store, tracks["strip"].tolist(), watch).reshape(-1, 1, 5, 2)
+        points = _of_ready_crops(store, tracks["strip"].tolist(), watch)
         return np.where(is_face[:, :, None, None], points, np.nan).astype(np.float32)
     n, places = is_face.shape
     boxes = np.stack([np.asarray(list(boxes), np.float32) for boxes in tracks["boxes_xyxy"]]).reshape(-1, 4)
@@ -108,16 +108,18 @@ def _of_ready_crops(store: FaceStore, strips: list[str], watch: Watch) -> np.nda
         known = dict(zip(zip(table["strip"], table["bytes"], strict=True), points, strict=True))
     missing = [key for key in keys if key not in known]
     find = LandmarkFinder(store.crop_size) if missing else None
-    for start in watch(range(0, len(missing), _AT_ONCE)) if missing else ():
+    places = store.num_places
+    at_once = max(1, _AT_ONCE // places)
+    for start in watch(range(0, len(missing), at_once)) if missing else ():
         assert find
-        some = missing[start : start + _AT_ONCE]
-        crops = [read_strip(store.folder / strip, num_places=1) for strip, _ in some]
-        known |= dict(zip(some, find(np.concatenate(crops)).reshape(-1, 10), strict=True))
+        some = missing[start : start + at_once]
+        crops = [read_strip(store.folder / strip, num_places=places) for strip, _ in some]
+        known |= dict(zip(some, find(np.concatenate(crops)).reshape(-1, 10 * places), strict=True))
     if missing and os.access(store.folder, os.W_OK):  # a store that may only be read is searched again next time
         names, sizes = zip(*known, strict=True)
         points = [points.tolist() for points in known.values()]
         write_parquet(path, pd.DataFrame({"strip": names, "bytes": sizes, "landmarks_xy": points}))
-    return np.stack([known[key] for key in keys]).reshape(-1, 5, 2)
+    return np.stack([known[key] for key in keys]).reshape(-1, places, 5, 2)
 
 
 def _points(marks: Sequence) -> np.ndarray:

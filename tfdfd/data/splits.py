@@ -14,11 +14,10 @@ from tfdfd.clip import TfdfdError
 from tfdfd.data.connected_sets import (
     choose_sets,
     connected_sets,
-    family_key,
-    family_keys,
     is_fake,
     unknown_originals,
 )
+from tfdfd.data.originals import recording_key, recording_keys
 from tfdfd.data.split_options import check_options, told
 from tfdfd.data.split_people import parted_families, require_whole_people, without_people
 from tfdfd.data.tables import rows_where, some, values
@@ -179,7 +178,7 @@ def in_folders(table: pd.DataFrame, globs: str, *, flag: str = "--val-folders") 
 
 def _of_originals(table: pd.DataFrame, sets: np.ndarray, val_originals: str) -> np.ndarray:
     """Return the sets of the named originals, if all originals of these sets are named."""
-    keys, originals = family_keys(table, "clip_id"), family_keys(table, "original")
+    keys, originals = recording_keys(table, "clip_id"), recording_keys(table, "original")
     # What each clip hangs on: its original, itself if it is real, nothing if it is a fake of unknown original.
     owners = np.where(originals != "", originals, np.where(is_fake(table), "", keys))
     named = [_find_original(name, keys, owners) for name in _parts(val_originals, "--val-originals")]
@@ -196,20 +195,21 @@ def _of_originals(table: pd.DataFrame, sets: np.ndarray, val_originals: str) -> 
 def _find_original(name: str, keys: np.ndarray, owners: np.ndarray) -> str:
     """Return the key of the original that a person named by clip id or its last part."""
     candidates = set(owners) - {""}
-    key = family_key(name)
+    key = recording_key(name)
     if key in candidates:
         return key
-    found = sorted(owner for owner in candidates if owner.rsplit("/", 1)[-1] == name)
+    last = key.rsplit("/", 1)[-1]
+    found = sorted(owner for owner in candidates if owner.rsplit("/", 1)[-1] == last)
     if len(found) == 1:
         return found[0]
     if found:
         raise TfdfdError(f"--val-originals: {name!r} may be any of {some(found)}; give the whole clip id.")
     for row, clip in enumerate(keys):
-        if clip == key or clip.rsplit("/", 1)[-1] == name:
+        if clip == key or clip.rsplit("/", 1)[-1] == last:
             of = f"; name its original {owners[row]}" if owners[row] else " of unknown original; use --val-folders"
             raise TfdfdError(f"--val-originals: {name!r} is a fake{of}.")
     stems = sorted({owner.rsplit("/", 1)[-1] for owner in candidates})
-    near = difflib.get_close_matches(name, stems[:20_000], n=3)
+    near = difflib.get_close_matches(last, stems[:20_000], n=3)
     hint = f"Near it: {', '.join(near)}." if near else f"There are: {some(stems)}."
     raise TfdfdError(f"--val-originals: there is no original {name!r} among {len(stems):,}. {hint}")
 

@@ -384,8 +384,10 @@ def _overwrite(file: IO[bytes], content: str) -> None:
 
 
 def source_bytes(path: Path) -> int:
-    """Return a file's size, FILE_IS_GONE if it is not there."""
+    """Return a file's size, of a folder of pictures that of all in it, FILE_IS_GONE if it is not there."""
     try:
+        if path.is_dir():
+            return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
         return path.stat().st_size
     except OSError:
         return FILE_IS_GONE

@@ -14,6 +14,8 @@ from tfdfd.data.crop_bytes import EOI, SOI, with_crop_starts
 
 STRIP_QUALITY = 95
 """JPEG quality of the strips; less would wash out the traces that the network looks for."""
+STRIP_CODEC = "jpeg 4:4:4 q95"
+"""What a fingerprint calls it."""
 JPEG_BLOCK = 8
 """Side of a JPEG block in pixels: where crops begin on one, no crop bleeds into the next."""
 JPEG_MAX_SIDE = 65_500

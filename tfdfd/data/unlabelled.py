@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.layouts import VIDEO_SUFFIXES
+from tfdfd.data.data_tree import VIDEO_SUFFIXES
 from tfdfd.data.manifest import COLUMNS, NO_LABEL, UNLABELLED, Manifest
 from tfdfd.data.tables import columns
 

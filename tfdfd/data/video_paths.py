@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.layouts import VIDEO_SUFFIXES
+from tfdfd.data.data_tree import VIDEO_SUFFIXES
 
 
 def find_videos(names: Sequence[str]) -> list[Path]:
