@@ -24,12 +24,12 @@ fail() {
 
 demo=yes
 gpu=no
-extras=dev,ray,app,people
+extras=dev,ray,app,people,heic
 tensorflow=tensorflow
 for argument in "$@"; do
     case "$argument" in
         --no-demo) demo=no ;;
-        --gpu) gpu=yes extras=dev,ray,app,people,gpu tensorflow='tensorflow[and-cuda]' ;;
+        --gpu) gpu=yes extras=dev,ray,app,people,heic,gpu tensorflow='tensorflow[and-cuda]' ;;
         -h | --help) usage && exit 0 ;;
         *) usage >&2 && fail "unknown option $argument" ;;
     esac

@@ -23,7 +23,7 @@ from pipelines.nvdec_findings import FAILURE, Findings
 from pipelines.nvdec_process import ENGINE, NvdecError, NvdecProcess, Pictures
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
 from tfdfd.data.frame_plan import PlannedFrames, plan_frames
-from tfdfd.data.frame_reading import read_frames
+from tfdfd.data.frame_reading import FrameGroup, read_what_decodes
 from tfdfd.data.frame_source import NVDEC, PYAV, assemble, read_ahead
 from tfdfd.data.video import ProbedVideo, probe
 from tfdfd.faces.frame_memory import aligned_frames
@@ -71,6 +71,8 @@ def choose_decoder(info: ProbedVideo, *, gpu: bool, findings: Findings | None = 
         return PYAV, "interlaced"
     if info.num_frames == 1:
         return PYAV, "one frame"
+    if info.cut_off:
+        return PYAV, "cut off"
     if info.numbering_doubt:
         return PYAV, "frame numbers in doubt (edit list, hidden or untimed frames)"
     if not info.coded_width or not info.coded_height:
@@ -134,7 +136,7 @@ class DaliFrameSource:
             plan: which frames.
 
         Returns:
-            The frames, upright; fewer than the plan has places where the clip is shorter.
+            The frames, upright; fewer than the plan has places where the clip is shorter, or some cannot be read.
 
         Raises:
             ClipError: if the file cannot be used, with the reason.
@@ -154,6 +156,7 @@ class DaliFrameSource:
         decoder, reason = choose_decoder(info, gpu=self._nvdec is not None, findings=self._findings)
         warnings: list[str] = []
         upright: np.ndarray | None = None
+        group: FrameGroup | None = None
         if decoder == NVDEC:
             # Neither the process nor a graph takes two clips at once, and read may be called beside iterate's thread.
             with self._lock:
@@ -161,12 +164,20 @@ class DaliFrameSource:
             if upright is None:
                 decoder, reason = PYAV, reason_not
         if upright is None:
-            upright = read_frames(clip_path, info, chosen, warnings=warnings)
+            group = read_what_decodes(clip_path, info, chosen)
+            upright = group.frames
             if info.quarter_turns:  # else the graph would only copy: a sixth of the clip's time
                 with self._lock:
                     upright = self._turned(upright, info.quarter_turns)
         return assemble(
-            upright, planned, info, decoder=decoder, reason=reason, counts=self.counts, warnings=tuple(warnings)
+            upright,
+            planned,
+            info,
+            decoder=decoder,
+            reason=reason,
+            counts=self.counts,
+            group=group,
+            warnings=tuple(warnings),
         )
 
     def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:

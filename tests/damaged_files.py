@@ -68,6 +68,27 @@ def cut_out(source: Path, path: Path, *, num_frames: int, moov_first: bool) -> P
     return path
 
 
+def lose_frames(path: Path, numbers: list[int]) -> None:
+    """Overwrite frames of a clip in which each is a key frame, so that they do not decode."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    packets.sort(key=lambda packet: packet.pts)
+    data = bytearray(path.read_bytes())
+    for number in numbers:
+        packet = packets[number]
+        data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(data)
+
+
+def cut(path: Path, share: float) -> Path:
+    """Leave a clip's first frames alone, the last of them in part."""
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    position, size = packets[int(len(packets) * share)]
+    path.write_bytes(path.read_bytes()[: position + size // 2])
+    return path
+
+
 Damage = Callable[[bytearray, np.random.Generator], bytes]
 
 

@@ -10,8 +10,26 @@ import numpy as np
 REAL, FAKE = 0, 1
 LABEL_NAMES = {REAL: "REAL", FAKE: "FAKE"}
 
-OK, NO_FACE, FAILED = "ok", "no_face", "failed"
-STATUSES = (OK, NO_FACE, FAILED)
+OK, PARTIAL, NO_FACE, FAILED = "ok", "partial", "no_face", "failed"
+STATUSES = (OK, PARTIAL, NO_FACE, FAILED)
+"""`partial`: faces were found, but the file is cut off, or not all chosen frames could be read."""
+WITH_FACES = (OK, PARTIAL)
+"""Statuses of clips that have faces to train on and to score."""
+LEAST_READABLE_SHARE = 0.25
+"""Of the frames that a file announces, and of those that are chosen; with less a clip is refused."""
+
+
+def what_is_missing(cut_off: str, num_unread: int, num_chosen: int, unread: str) -> str:
+    """Return why a clip is partial, empty where it is not.
+
+    Args:
+        cut_off: how much of the file is missing; empty where all of it is there.
+        num_unread: chosen frames that could not be read.
+        num_chosen: all chosen frames.
+        unread: the first that could not be read, and why.
+    """
+    frames = f"{num_unread} of {num_chosen} chosen frames could not be read: {unread}" if num_unread else ""
+    return "; ".join(filter(None, [cut_off, frames]))
 
 
 class TfdfdError(Exception):
@@ -87,6 +105,8 @@ class FramePlan:
     """Longest time between two frames that faces are looked for in; None to look in the frames of the places."""
     every_frames: int | None = None
     """The places take every so many-th frame, in a stretch in the middle of the clip; None to spread them over it."""
+    by_time: bool = True
+    """Whether they are spread over the time of a clip of variable frame rate, and not over its frames."""
 
     def __post_init__(self) -> None:
         if self.places < 1:
@@ -106,7 +126,8 @@ class ClipFrames:
     places: np.ndarray
     """int64, shape (n,): the place in the track that each frame fills, ascending but for -1: looked at only."""
     frame_indices: np.ndarray
-    """int64, shape (num_places,): chosen frame of each place, -1 where the clip is too short to fill it."""
+    """int64, shape (num_places,): chosen frame of each place, -1 where there is none: the clip is too short to fill it,
+    or the frame could not be read."""
     info: VideoInfo
     """What the file said of itself."""
     decoder: str
@@ -117,6 +138,12 @@ class ClipFrames:
     """What a person should know of a clip that was read all the same, e.g. HDR."""
     detection_indices: np.ndarray | None = None
     """int64, shape (m,), ascending: frames that faces are looked for in; None for the frames of the places."""
+    num_unread: int = 0
+    """Chosen frames that could not be read."""
+    unread: str = ""
+    """The first of them and why; empty where there is none."""
+    cut_off: str = ""
+    """How much of the file is missing; empty where all of it is there."""
 
     def __post_init__(self) -> None:
         if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3:
@@ -125,6 +152,12 @@ class ClipFrames:
             raise ValueError(f"got {len(self.frames)} frames for {len(self.places)} places")
         if len(self.row_indices) != len(self.frames):
             raise ValueError(f"got {len(self.frames)} frames, the numbers of {len(self.row_indices)} were chosen")
+
+    @property
+    def missing(self) -> str:
+        """Why the clip is partial; empty where all that was asked for is there."""
+        num_chosen = len(self.frames) + self.num_unread
+        return what_is_missing(self.cut_off, self.num_unread, num_chosen, self.unread)
 
     @property
     def row_indices(self) -> np.ndarray:
@@ -195,15 +228,10 @@ class Track:
         """Places that hold a face."""
         return int(self.is_face.sum())
 
-    def with_empty_places(self, count: int) -> Track:
-        """Return the track with so many places without a face added at the end."""
-        values = (self.is_face, self.boxes_xyxy, self.landmarks_xy, self.confidences)
-        return Track(*(np.concatenate([v, np.zeros((count, *v.shape[1:]), v.dtype)]) for v in values))
-
 
 @dataclass(frozen=True)
 class ClipFaces:
-    """What extraction found in one clip: a status and, where it is ok, the crops of every track."""
+    """What extraction found in one clip: a status and, where it is ok or partial, the crops of every track."""
 
     clip_id: str
     status: str
@@ -223,7 +251,7 @@ class ClipFaces:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status must be one of {list(STATUSES)}, got {self.status!r}")
-        if (self.status == OK) != bool(self.tracks) or len(self.tracks) != len(self.crops):
+        if (self.status in WITH_FACES) != bool(self.tracks) or len(self.tracks) != len(self.crops):
             raise ValueError(f"{self.clip_id}: status {self.status} with {len(self.tracks)} tracks")
         if len(self.looks) not in (0, len(self.tracks)):
             raise ValueError(f"{self.clip_id}: {len(self.looks)} looks for {len(self.tracks)} tracks")

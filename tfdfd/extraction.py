@@ -12,6 +12,7 @@ from tfdfd.clip import (
     FAILED,
     NO_FACE,
     OK,
+    PARTIAL,
     Clip,
     ClipError,
     ClipFaces,
@@ -25,11 +26,10 @@ from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.data.strips import STRIP_CODEC
 from tfdfd.faces.alignment import ALIGNMENTS
-from tfdfd.faces.config import ExtractionConfig
+from tfdfd.faces.config import ALL_SPREADS, SPREAD, ExtractionConfig
 from tfdfd.faces.following import at_places, follow
 from tfdfd.faces.tracking import link_tracks
 
-FRAME_RULE = "nearest the centres of equal segments; of H.264 its reference frames"
 EVERY_FRAMES_RULE = "every so many-th frame of a stretch in the middle"
 RULES = 1
 """Raised whenever the same detections would give other tracks or crops."""
@@ -79,7 +79,7 @@ def extraction_fingerprint(
             "alignment": config.alignment,
             "crop_size": config.crop_size,
             "strip_codec": STRIP_CODEC,
-            "frame_rule": FRAME_RULE,
+            "frame_rule": config.spread,
             "rules": RULES,
             "detect_every_seconds": config.detect_every,
             **every,
@@ -90,6 +90,8 @@ def extraction_fingerprint(
 
 def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None) -> ExtractionConfig:
     """Return how to make crops as others were made; the inverse of `extraction_fingerprint`.
+
+    Places are spread by the rule of now, since a model sees the same crops by either.
 
     Args:
         fingerprint: theirs, e.g. a model's.
@@ -127,6 +129,12 @@ def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None)
         raise TfdfdError(f"clips cannot be cropped as the model's were: {error}") from error
 
 
+def spread_of(fingerprint: Fingerprint) -> str:
+    """Return how the places of a store are spread, one of ALL_SPREADS; SPREAD where it has another frame rule."""
+    rule = fingerprint.preprocessing.get("frame_rule")
+    return rule if rule in ALL_SPREADS else SPREAD
+
+
 def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config: ExtractionConfig) -> ClipFaces:
     """Find, link and crop the faces in the chosen frames of one clip.
 
@@ -137,7 +145,7 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
         config: how crops are made.
 
     Returns:
-        The tracks and crops, with status ok, or no_face.
+        The tracks and crops, with status ok or partial, or no_face.
     """
     height, width = frames.frames.shape[1:3]
     rows = frames.detection_rows
@@ -154,12 +162,13 @@ def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config
         looks, tracks = tuple(look for look, _ in pairs), tuple(track for _, track in pairs)
     if not tracks:
         reason = f"no face found in {len(rows)} frames of {width} x {height}"
-        return ClipFaces(clip_id, NO_FACE, reason, frames=frames)
+        return ClipFaces(clip_id, NO_FACE, "; ".join(filter(None, [reason, frames.missing])), frames=frames)
     # Here, since it loads TensorFlow, which a process that only hands out clips does without.
     from tfdfd.faces.crops import crop_tracks
 
     crops = crop_tracks(frames, tracks, config.crop_size, config.margin, config.alignment)
-    return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, looks=looks, frames=frames)
+    status = PARTIAL if frames.missing else OK
+    return ClipFaces(clip_id, status, frames.missing, tracks=tracks, crops=crops, looks=looks, frames=frames)
 
 
 def _search(frames: np.ndarray, rows: np.ndarray, detector: Detector) -> list[Detections]:

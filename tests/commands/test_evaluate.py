@@ -28,6 +28,8 @@ def test_every_setting_of_the_crops_comes_back_from_the_fingerprint():
     )
     defaults = ExtractionConfig()
     for field in dataclasses.fields(config):
+        if not field.metadata.get("flag", True):
+            continue  # rules of now, whatever crops were made by
         assert getattr(config, field.name) != getattr(defaults, field.name), f"set {field.name} in this test too"
     made = extraction_fingerprint(config, {"min_face_share": 0.1}, {"num_places": 5})
     assert extraction_config_of(made) == config

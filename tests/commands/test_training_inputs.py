@@ -114,7 +114,7 @@ def test_a_store_without_its_clips_has_nothing_to_decode_and_a_stream_has(store,
     with pytest.raises(TfdfdError, match="far enough"):
         stream_sources(
             manifest,
-            Split(manifest.table.assign(split=CLIPS["split"]), "by hand"),
+            Split(CLIPS, "by hand"),
             arguments,
             ExtractionConfig(),
             TrainConfig(),

@@ -1,5 +1,6 @@
 """Which frames are read: places and looks, in one pass."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from tests.video_files import frame_number, write_video
 from tfdfd.clip import ClipError, FramePlan, VideoInfo
 from tfdfd.data.frame_plan import choose_looks, plan_frames
 from tfdfd.data.frame_source import PyAvFrameSource
+from tfdfd.data.video import probe
 
 
 def video(pts, *, time_base=0.001, width=64, height=48) -> VideoInfo:
@@ -119,3 +121,70 @@ def test_every_nth_frame_is_a_property_of_the_crops() -> None:
         assert ("every_frames" in made.preprocessing) == (every is not None)
     with pytest.raises(ValueError, match="--every-frames must be at least 1, got 0"):
         ExtractionConfig(every_frames=0)
+
+
+def test_places_are_spread_over_the_time_of_a_clip_of_variable_rate():
+    # 30 frames in the first second, then two a second up to 10 s: 48 frames.
+    info = video([*range(0, 990, 33), *range(1000, 10000, 500)])
+    by_count = plan_frames(FramePlan(17, by_time=False), info, Path("a")).of_places
+    by_time = plan_frames(FramePlan(17), info, Path("a")).of_places
+    assert (by_count < 30).sum() == 11
+    assert (by_time[by_time >= 0] < 30).sum() == 2
+    seconds = info.pts[by_time[by_time >= 0]] / 1000
+    np.testing.assert_allclose(seconds, (np.arange(17) + 0.5) * 9.533 / 17, atol=0.5)
+
+
+def test_a_frame_that_stands_long_fills_one_place_and_the_others_stay_empty():
+    info = video([*range(0, 1000, 50), *range(1000, 6000, 1000)])  # 20 frames in a second, then 5 in five
+    places = plan_frames(FramePlan(12), info, Path("a")).of_places
+    there = places[places >= 0]
+    assert (np.diff(there) > 0).all()
+    assert there.tolist()[-4:] == [20, 21, 22, 23]
+    assert places.tolist()[len(there) :] == [-1] * (12 - len(there))
+
+
+def test_a_clip_that_stands_still_fills_half_of_its_places_all_the_same():
+    info = video([*range(0, 1000, 40), 19000])
+    places = plan_frames(FramePlan(17), info, Path("a")).of_places
+    assert (places >= 0).sum() == 9
+    assert len(np.unique(places[places >= 0])) == 9
+
+
+@pytest.mark.parametrize("num_places", [1, 5, 17, 32])
+@pytest.mark.parametrize("num_frames", [1, 4, 17, 18, 40, 299, 300])
+def test_of_clips_of_constant_rate_both_rules_take_the_same_frames(num_frames, num_places):
+    rng = np.random.default_rng(0)
+    steady = even(num_frames)
+    # Clocks in whole milliseconds, NTSC's rate, a dropped frame, and cameras whose frames come up to 10 ms off.
+    ntsc = video(np.round(np.arange(num_frames) * 1001 / 30))
+    jittery = video(np.sort(40 * np.arange(num_frames) + rng.integers(0, 10, num_frames)))
+    gap = video(40 * np.arange(num_frames) + 40 * (np.arange(num_frames) > num_frames // 2))
+    for info in (steady, ntsc, jittery, gap):
+        by_count = plan_frames(FramePlan(num_places, by_time=False), info, Path("a")).of_places
+        assert plan_frames(FramePlan(num_places), info, Path("a")).of_places.tolist() == by_count.tolist()
+
+
+def test_of_h264_reference_frames_are_taken_by_time_too():
+    info = video([*range(0, 990, 33), *range(1000, 10000, 500)])
+    is_reference = np.arange(48) % 2 == 0
+    places = plan_frames(FramePlan(8), dataclasses.replace(info, is_reference=is_reference), Path("a")).of_places
+    assert (places[places >= 0] % 2 == 0).all()
+
+
+def test_frames_that_were_not_read_leave_their_places_empty():
+    planned = plan_frames(FramePlan(5, 2.0), even(250), Path("a")).limited_to(np.array([25, 125, 225]))
+    assert planned.of_places.tolist() == [25, -1, 125, -1, 225]
+    assert planned.places_of_read.tolist() == [0, 2, 4]
+    assert planned.looked_at is not None
+    assert planned.looked_at.tolist() == [25, 125, 225]
+
+
+@pytest.mark.clips
+def test_of_all_real_clips_both_rules_take_the_same_frames(test_data):
+    paths = sorted((test_data / "clips").rglob("*.mp4"))
+    assert len(paths) == 39
+    for path in paths:
+        info = probe(path)
+        for num_places in (9, 17, 32):
+            by_count = plan_frames(FramePlan(num_places, by_time=False), info, path).of_places
+            assert plan_frames(FramePlan(num_places), info, path).of_places.tolist() == by_count.tolist(), path

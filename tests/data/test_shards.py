@@ -1,5 +1,6 @@
 """Shards become one tree by one rule, whatever was killed on the way."""
 
+import dataclasses
 import itertools
 import os
 import shutil
@@ -10,7 +11,7 @@ import sys
 import pytest
 
 from tests.data.test_store import FINGERPRINT, contents, ok_faces
-from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError
+from tfdfd.clip import FAILED, NO_FACE, OK, PARTIAL, STATUSES, WITH_FACES, ClipFaces, TfdfdError
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FaceStore
 from tfdfd.data.store_records import record_name, strip_name
@@ -21,7 +22,9 @@ def new_store(folder):
 
 
 def faces_of(clip_id, status, **how):
-    return ok_faces(clip_id, **how) if status == OK else ClipFaces(clip_id, status, "a reason")
+    if status not in WITH_FACES:
+        return ClipFaces(clip_id, status, "a reason")
+    return dataclasses.replace(ok_faces(clip_id, **how), status=status, reason="" if status == OK else "a reason")
 
 
 def write_in_shards(store):
@@ -67,7 +70,7 @@ def test_what_is_written_to_a_shard_meanwhile_is_merged_at_the_end(store, tmp_pa
     assert contents(store.folder) == fill_undisturbed(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize("statuses", itertools.product([None, OK, NO_FACE, FAILED], [OK, FAILED], [OK, NO_FACE]))
+@pytest.mark.parametrize("statuses", itertools.product([None, *STATUSES], [OK, FAILED], [OK, PARTIAL, NO_FACE]))
 def test_the_better_status_wins_then_the_main_tree_then_the_first_shard(store, statuses):
     values = (50, 100, 200)
     with store.writing():
@@ -75,9 +78,9 @@ def test_the_better_status_wins_then_the_main_tree_then_the_first_shard(store, s
     for name, status, value in zip((None, "x", "y"), statuses, values, strict=True):
         if status is not None:
             tree = store.shard(name) if name else store
-            tree.write(faces_of("a", status, **({"value": value} if status == OK else {})), source_bytes=value)
+            tree.write(faces_of("a", status, **({"value": value} if status in WITH_FACES else {})), source_bytes=value)
     merge(store)
-    order = [OK, NO_FACE, FAILED]
+    order = [OK, PARTIAL, NO_FACE, FAILED]
     best = min((order.index(status), place) for place, status in enumerate(statuses) if status is not None)
     record = store.record("a")
     assert (record["status"], record["source_bytes"]) == (order[best[0]], values[best[1]])

@@ -1,12 +1,13 @@
 """The face store: written whole or not at all, and the same in whatever order it was filled."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError, Track
+from tfdfd.clip import FAILED, NO_FACE, OK, PARTIAL, ClipFaces, TfdfdError, Track
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.store import FILE_IS_GONE, LOCK, FaceStore
 from tfdfd.data.strips import decode_strip
@@ -89,6 +90,16 @@ def test_done_means_same_file_size_and_every_strip_there(store):
     assert not store.holds("bad", source_bytes=10, retry_failed=True)
     next((store.folder / "strips").rglob("*.jpg")).unlink()
     assert not store.holds("a", source_bytes=10)
+
+
+def test_a_partial_clip_has_faces_and_is_done_until_failed_ones_are_tried_again(store):
+    part = dataclasses.replace(ok_faces("a"), status=PARTIAL, reason="1 of 3 chosen frames could not be read")
+    with store.writing():
+        store.write(part, source_bytes=10)
+    assert store.holds("a", source_bytes=10)
+    assert not store.holds("a", source_bytes=10, retry_failed=True)
+    assert store.clips()["status"].tolist() == [PARTIAL]
+    assert len(store.tracks()) == 1
 
 
 def test_a_clip_done_again_with_fewer_people_leaves_no_strip_behind(store):

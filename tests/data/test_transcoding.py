@@ -131,15 +131,15 @@ def test_a_clip_that_cannot_be_read_is_named_and_leaves_nothing(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_a_clip_whose_end_is_damaged_is_not_encoded_in_part(tmp_path: Path):
-    source = write_video(tmp_path / "clip.mp4", num_frames=20, key_frame_interval=5)
+def test_a_clip_of_which_hardly_anything_decodes_is_not_encoded(tmp_path: Path):
+    source = write_video(tmp_path / "clip.mp4", num_frames=20, key_frame_interval=1)
     content = bytearray(source.read_bytes())
     with av.open(str(source)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    for start, size in packets[15:]:
+    for start, size in packets[4:]:
         content[start : start + size] = bytes(size)
     source.write_bytes(content)
-    with pytest.raises(ClipError, match=r"clip\.mp4: frame 1\d of 20, at 0\.\d\d s, cannot be decoded"):
+    with pytest.raises(ClipError, match=r"clip\.mp4: 4 of 20 frames can be decoded"):
         reencode_h264(source, tmp_path / "again.mp4", crf=30)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 

@@ -208,11 +208,11 @@ def test_a_still_picture_is_a_clip_of_one_frame(suffix: str, tmp_path: Path) -> 
     assert frames.frame_indices.tolist() == [0] + [-1] * 16
 
 
-def cut_in_half(path: Path, *, faststart: bool) -> None:
+def cut_off(path: Path, *, faststart: bool, share: float) -> None:
     options = {"movflags": "faststart"} if faststart else None
     write_video(path, num_frames=100, width=320, height=240, container_options=options)
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
+    path.write_bytes(data[: int(len(data) * share)])
 
 
 def audio_only(path: Path) -> None:
@@ -232,8 +232,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "lost link": (lambda path: path.symlink_to("gone.mp4"), "a link that leads nowhere"),
     "empty": (lambda path: path.write_bytes(b""), r"empty \(0 bytes\)"),
     "text": (lambda path: path.write_text("hello world\n" * 50), "not a readable video.*hello world"),
-    "index cut off": (lambda path: cut_in_half(path, faststart=False), "without a usable index"),
-    "pictures cut off": (lambda path: cut_in_half(path, faststart=True), "lists 100 frames, the file holds"),
+    "index cut off": (lambda path: cut_off(path, faststart=False, share=0.5), "without a usable index"),
+    "pictures cut off": (
+        lambda path: cut_off(path, faststart=True, share=0.35),
+        "of the 100 frames in its",
+    ),
     "audio only": (audio_only, "no video stream, only audio"),
     "too wide": (lambda path: Image.new("RGB", (20000, 8)).save(path, "png"), "20000 x 8 pixels"),
 }

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.pages import Page
 from tests.stores import CROP_SIZE, frames_of, new_store, ok_clip, painted, track_of, write_clips
-from tfdfd.clip import FAILED, NO_FACE, OK, ClipFaces, TfdfdError
+from tfdfd.clip import FAILED, NO_FACE, OK, PARTIAL, ClipFaces, TfdfdError
 from tfdfd.commands.console import run_command
 from tfdfd.commands.prepare import main as prepare
 from tfdfd.data.ready_crops import READY_MADE
@@ -52,17 +52,19 @@ def test_the_figures_at_the_top_count_what_is_there(tmp_path):
         ok_clip("r2", half, frames=frames_of(warnings=("HDR",))),
         ok_clip("f", track_of()),
         ClipFaces("x", FAILED, "cut off"),
+        dataclasses.replace(ok_clip("p", half), status=PARTIAL, reason="2 of 3 chosen frames could not be read"),
     ]
-    write_clips(store, clips, [("r1", 0, ""), ("r2", 0, ""), ("f", 1, ""), ("x", 1, "")])
+    write_clips(store, clips, [("r1", 0, ""), ("r2", 0, ""), ("f", 1, ""), ("x", 1, ""), ("p", 1, "")])
     page = page_of(store, tmp_path)
     (table,) = page.find("table", id="counts")
     rows = [[c["text"] for c in page.elements if c["tag"] in ("th", "td") and row in c["in"]] for row in page.find("tr")
             if table in row["in"]]  # fmt: skip
     assert [row[0] for row in rows] == ["label", "real", "fake", "all"]
-    # clips, ok, no face, failed, tracks, faces, faces a clip, empty places, with warnings
-    assert rows[1][1:] == ["2", "2", "0", "0", "3", "5", "2.5", "44.4 %", "1"]
-    assert rows[2][1:] == ["2", "1", "0", "1", "1", "3", "3.0", "0.0 %", "0"]
-    assert rows[3][1:] == ["4", "3", "0", "1", "4", "8", "2.7", "33.3 %", "1"]
+    # clips, ok, partial, no face, failed, tracks, faces, faces a clip, empty places, with warnings
+    assert rows[1][1:] == ["2", "2", "0", "0", "0", "3", "5", "2.5", "44.4 %", "1"]
+    assert rows[2][1:] == ["3", "1", "1", "0", "1", "2", "4", "2.0", "33.3 %", "0"]
+    assert rows[3][1:] == ["5", "3", "1", "0", "1", "5", "9", "2.2", "40.0 %", "1"]
+    assert "2 of 3 chosen frames could not be read" in page.section(PARTIAL)["text"]
     assert "warning: HDR" in page.section("ok-real")["text"]
 
 
@@ -83,7 +85,7 @@ def test_a_track_shows_all_its_places_in_order_and_marks_the_empty_ones(tmp_path
     assert [place["title"] for place in places] == [
         "place 1, frame 0, 0.00 s, confidence 0.8765, face 40 x 60 px",
         "place 2, frame 15, 1.50 s: no face",
-        "place 3: the clip is too short to fill it",
+        "place 3: no frame was read for it",
     ]
     assert [len(page.within(place, "img")) for place in places] == [1, 0, 0]
     assert [len(page.within(place, "div", class_="empty")) for place in places] == [0, 1, 0]

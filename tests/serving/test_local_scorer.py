@@ -1,11 +1,13 @@
 """Scoring on this machine: short clips as the store's, long ones in windows, all within their time."""
 
+import itertools
 import threading
 import weakref
 
 import numpy as np
 import pytest
 
+from tests.damaged_files import cut, lose_frames
 from tests.sound_files import tone, write_clip
 from tests.video_files import write_video
 from tfdfd.clip import Clip, ClipError, Detections, TfdfdError
@@ -161,13 +163,21 @@ def test_a_window_that_cannot_be_read_is_left_out_aloud(long, monkeypatch):
 
 
 def test_a_long_clip_whose_file_goes_away_ends_and_leaves_the_next_clip_alone(short, long, monkeypatch):
-    def read_one(*arguments, **options):
-        yield next(frame_reading.read_groups(*arguments, **options))
-        raise ClipError("its disk is away")
+    def read_first(count):
+        def read(*arguments, **options):
+            yield from itertools.islice(frame_reading.read_groups(*arguments, **options), count)
+            raise ClipError("its disk is away")
 
-    monkeypatch.setattr(clip_parts, "read_groups", read_one)
+        monkeypatch.setattr(clip_parts, "read_groups", read)
+
+    read_first(2)
     broken, other = scorer().score_all([long, short])
-    assert (broken.status, broken.reason) == (PARTIAL, "4 of 5 windows could not be read: its disk is away")
+    assert (broken.status, broken.reason) == (PARTIAL, "3 of 5 windows could not be read: its disk is away")
+    assert (other.path, other.status, len(other.windows)) == (str(short), OK, 1)
+    read_first(1)  # less than a quarter of the clip is no clip
+    broken, other = scorer().score_all([long, short])
+    assert (broken.status, broken.reason) == (FAILED, "4 of 5 windows could not be read: its disk is away")
+    assert broken.clip_score is None
     assert (other.path, other.status, len(other.windows)) == (str(short), OK, 1)
 
 
@@ -346,3 +356,39 @@ def test_a_model_that_hears_gets_the_sound_of_each_window(tmp_path):
     assert [share for _, share, _ in heard] == pytest.approx([0, 0.5, 1], abs=0.02)
     assert [loudest for *_, loudest in heard] == pytest.approx([0, 0.5, 0.5], abs=0.05)
     assert [waveform.shape[1] for waveform, _ in model.sounds] == pytest.approx([160_000, 160_000, 80_000], abs=200)
+
+
+@pytest.mark.parametrize("limit", [None, 1000.0])
+def test_a_frame_that_cannot_be_read_leaves_its_place_out_and_makes_the_clip_partial(limit, short, tmp_path):
+    whole = scorer().score(write(tmp_path / "whole.mp4", 60, key_frame_interval=1))
+    path = write(tmp_path / "part.mp4", 60, key_frame_interval=1)
+    lose_frames(path, [18])  # of the second place
+    part = scorer(time_limit_seconds=limit, clock=FakeClock()).score(path)
+    assert part.status == PARTIAL
+    assert part.reason.startswith("1 of 5 chosen frames could not be read: frame 18 of 60, at 0.60 s, ")
+    for track, all_of_it in zip(part.windows[0].tracks, whole.windows[0].tracks, strict=True):
+        there = [0, 2, 3, 4]
+        np.testing.assert_allclose(track.seconds, all_of_it.seconds[there], atol=1e-6)
+        np.testing.assert_array_equal(track.face_probabilities, all_of_it.face_probabilities[there])
+        np.testing.assert_array_equal(track.boxes_xyxy, all_of_it.boxes_xyxy[there])
+
+
+def test_frames_that_cannot_be_read_are_counted_over_all_windows(tmp_path):
+    path = write(tmp_path / "long.mp4", 200, seconds_a_frame=0.25, key_frame_interval=1)
+    info = probe(path)
+    chosen = [choose_frame_indices(40, num_places=5)[1] + 40 * number for number in (0, 3)]
+    assert info.is_reference is not None
+    assert info.is_reference.all()
+    lose_frames(path, chosen)
+    clip = scorer().score(path)
+    assert clip.status == PARTIAL
+    assert clip.reason.startswith(f"2 of 25 chosen frames could not be read: frame {chosen[0]} of 200")
+    assert [len(window.tracks[0].seconds) for window in clip.windows] == [4, 5, 5, 4, 5]
+
+
+def test_of_a_file_that_is_cut_off_the_score_says_so(tmp_path):
+    path = write(tmp_path / "cut.mp4", 60, key_frame_interval=1, container_options={"movflags": "faststart"})
+    cut(path, 0.6)
+    clip = scorer().score(path)
+    assert (clip.status, clip.reason) == (PARTIAL, "cut off: 37 of the 60 frames in its index are there")
+    assert clip.clip_score is not None

@@ -154,8 +154,9 @@ def extract_in_workers(
     def recorded(clip: Clip) -> Done | None:
         size = folders.size_of(clip.path, patience)
         for part in (store, *store.shards()):
+            record = part.record(clip.clip_id)
             # A failed clip has a record from before where it is tried again.
-            if part.holds(clip.clip_id, source_bytes=size, retry_failed=True) and (record := part.record(clip.clip_id)):
+            if record and record["status"] != FAILED and part.holds(clip.clip_id, source_bytes=size):
                 return Done(clip.clip_id, record["status"], record["reason"], tuple(record["warnings"]))
         return None
 

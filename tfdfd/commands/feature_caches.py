@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from tfdfd.clip import OK, ClipError, TfdfdError
+from tfdfd.clip import OK, WITH_FACES, ClipError, TfdfdError
 from tfdfd.commands.console import WorkProgress, print_reasons
 from tfdfd.commands.inputs import provenance
 from tfdfd.data.clip_cache import ClipCache
@@ -114,7 +114,7 @@ def keep_features(
             lambda crops: network(crops, training=False),
             input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)],
         )
-    found = {row["clip_id"]: row for row in records(store.clips()) if row["status"] == OK}
+    found = {row["clip_id"]: row for row in records(store.clips()) if row["status"] in WITH_FACES}
     tracks = rows_where(store.tracks(), values(store.tracks(), "track") == 0)
     mains = {row["clip_id"]: row for row in records(tracks)}
     todo = [row for row in records(clips) if row["clip_id"] in found]

@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table[0].close()
     statuses = Counter(FAILED if row["clip_id"] in kept.failed else row["status"] for row in records(store.clips()))
     rows = [[status, count] for status, count in statuses.most_common()]
-    print_table(console, "Clips of the store; those that are ok have features", ["status", "clips"], rows)
+    print_table(console, "Clips of the store; those that are ok or partial have features", ["status", "clips"], rows)
     if kept.failed:
         console.print(
             f"{len(kept.failed)} clips have faces that could not be read: {some(kept.failed, limit=3)}. Run `tfdfd "

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from tfdfd.clip import FAKE, OK, TfdfdError
+from tfdfd.clip import FAKE, OK, WITH_FACES, TfdfdError
 from tfdfd.commands.console import WorkProgress, make_console
 from tfdfd.commands.inputs import data_folder, names_data
 from tfdfd.commands.mask_page import add_page_flags, check_page_flags, make_mask_page
@@ -107,7 +107,7 @@ def pairs_of(store: FaceStore, clips: pd.DataFrame) -> list[Pair]:
 
     index = store.clips()
     sizes = dict(zip(values(index, "clip_id"), values(index, "source_bytes"), strict=True))
-    with_faces = set(values(index, "clip_id")[values(index, "status") == OK])
+    with_faces = set(values(index, "clip_id")[np.isin(values(index, "status"), WITH_FACES)])
     paths = dict(zip(values(clips, "clip_id"), values(clips, "path"), strict=True))
     found, lengths = [], {}
     for clip_id, label, original in zip(

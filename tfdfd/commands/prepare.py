@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_fla
 from tfdfd.commands.inputs import data_folder, provenance
 from tfdfd.data.manifest import UNLABELLED, Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
-from tfdfd.faces.config import ExtractionConfig
+from tfdfd.faces.config import ALL_SPREADS, ExtractionConfig
 from tfdfd.workers.events import Done
 from tfdfd.workers.pool import Bugs
 
@@ -35,7 +36,9 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of clips or face crops, or a CSV (default: $TFDFD_DATA)")
     add_compression_flag(parser)
     parser.add_argument("--store", metavar="DIR", help="face store (default: stores/<name>-<settings>)")
-    parser.add_argument("--retry-failed", action="store_true", help="try the clips again that failed before")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="try the clips again that failed, or were read in part"
+    )
     parser.add_argument(
         "--accept-mismatch", action="store_true", help="go on although crops were made otherwise, and print how"
     )
@@ -79,7 +82,7 @@ def prepare_store(
         console: for progress and warnings.
         workers: the processes that extract clips.
         crop_margin: margin of ready-made crops, None if not known.
-        retry_failed: try failed clips again.
+        retry_failed: try failed and partial clips again.
         accept_mismatch: use a store that was made otherwise.
         expected: fingerprint of the model that will read the crops; looked at before any work.
 
@@ -90,16 +93,27 @@ def prepare_store(
         TfdfdError: if the store cannot be written or was made otherwise, or if our code failed on a clip; all others
             are done.
     """
-    from tfdfd.data.fingerprint import require_same_preprocessing
+    from tfdfd.data.fingerprint import of_single_crops, require_same_preprocessing
     from tfdfd.data.ready_crops import import_ready_crops
     from tfdfd.data.store import FILE_IS_GONE, FaceStore
-    from tfdfd.extraction import clips_to_do
+    from tfdfd.extraction import clips_to_do, spread_of
 
     _refuse_what_is_not_honoured(manifest, config, workers, crop_margin)
     path, fingerprint, num_places = planned_store(manifest, folder, config, crop_margin=crop_margin)
+    if not manifest.is_faces and (spread := spread_of(fingerprint)) != config.spread:
+        config = replace(config, spread=spread)
+        console.print(
+            f"the face store {path} goes on with the rule that it was made by: places are spread over the frames of a "
+            "clip; prepare another --store to spread them over its time where the frame rate varies",
+            style="yellow",
+        )
     if expected is not None:
         warning = require_same_preprocessing(
-            expected, fingerprint, expected_name="the model", found_name="this run", accept=accept_mismatch
+            of_single_crops(expected),
+            of_single_crops(fingerprint),
+            expected_name="the model",
+            found_name="this run",
+            accept=accept_mismatch,
         )
         _warn(console, warning)
     store, warning = FaceStore.create_or_open(path, fingerprint, num_places=num_places, accept_mismatch=accept_mismatch)
@@ -158,6 +172,8 @@ def planned_store(
 ) -> tuple[Path, Fingerprint, int]:
     """Return where the store of a manifest lies, the fingerprint of its crops and its places, and make nothing.
 
+    One that is there already keeps the rule by which it spreads places.
+
     Args and Raises: as of `prepare_store`.
     """
     from tfdfd.data.ready_crops import ready_crops_fingerprint
@@ -170,9 +186,22 @@ def planned_store(
         from tfdfd.faces.mtcnn_weights import mtcnn_settings
 
         settings = mtcnn_settings(min_face_share=config.min_face_share)
-        fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
         num_places = config.places
+        fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
+        for spread in ALL_SPREADS[::-1]:
+            found = extraction_fingerprint(replace(config, spread=spread), settings, provenance(manifest.root))
+            path = Path(folder) if folder else default_store(manifest, found, num_places)
+            if _is_made_by(path, spread):
+                return path, found, num_places
     return Path(folder) if folder else default_store(manifest, fingerprint, num_places), fingerprint, num_places
+
+
+def _is_made_by(path: Path, spread: str) -> bool:
+    """Return whether a store is there that spreads places by this rule."""
+    from tfdfd.data.fingerprint import Fingerprint
+
+    file = path / "store.json"
+    return file.is_file() and Fingerprint.from_file(file).preprocessing.get("frame_rule") == spread
 
 
 def _require_held(store: FaceStore, reported: Sequence[str]) -> None:

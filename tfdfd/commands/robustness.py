@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from tfdfd.clip import OK, Clip
+from tfdfd.clip import WITH_FACES, Clip
 from tfdfd.commands.corrupted_clips import score_clips
 from tfdfd.commands.corrupted_pictures import score_pictures
 from tfdfd.data.frame_source import AUTO
@@ -102,7 +102,7 @@ def measure_robustness(
 
 def _choose(clips: pd.DataFrame, store: FaceStore, num_clips: int, console: Console) -> pd.DataFrame:
     found = store.clips()
-    with_face = values(rows_where(found, values(found, "status") == OK), "clip_id")
+    with_face = values(rows_where(found, np.isin(values(found, "status"), WITH_FACES)), "clip_id")
     usable = rows_where(clips, np.isin(values(clips, "clip_id"), with_face))
     chosen = usable.iloc[choose_evenly(usable, num_clips)].reset_index(drop=True)
     num_fake = int(chosen["label"].sum())

@@ -22,7 +22,7 @@ from tfdfd.commands.inputs import make_datasets
 from tfdfd.commands.prepare import planned_store, prepare_store
 from tfdfd.data.manifest import Manifest
 from tfdfd.data.tables import rows_where, values
-from tfdfd.extraction import extraction_config_of
+from tfdfd.extraction import extraction_config_of, spread_of
 from tfdfd.faces.config import ExtractionConfig
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ def score_by(
     )
     if extraction is not None:
         # As the crops there were made, where that is another way than the model's and was accepted.
-        extraction = extraction_config_of(store.fingerprint, places=store.num_places)
+        extraction = dataclasses.replace(
+            extraction_config_of(store.fingerprint, places=store.num_places), spread=spread_of(store.fingerprint)
+        )
     return score_store(model, store, extraction, clips, report, console, batch_size=arguments.batch_size)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from tfdfd.clip import OK, TfdfdError
+from tfdfd.clip import WITH_FACES, TfdfdError
 from tfdfd.commands.evaluated_clips import EvaluatedClips
 from tfdfd.commands.evaluation_output import require_writable
 from tfdfd.commands.extracting import WorkerConfig
@@ -66,7 +66,7 @@ def write_submission(
         one = score_by(model, manifest, clips, work, arguments, workers, console)
         rule = choose_rule(one.model.rule, rule_config, one.calibration).rule
         scores.append(one.scored.scores(rule))
-        without = one.scored.clips["clip_id"][one.scored.status != OK].tolist()
+        without = one.scored.clips["clip_id"][~np.isin(one.scored.status, WITH_FACES)].tolist()
         if without:
             console.print(
                 f"{one.name}: {len(without)} clips had no evidence, scored {rule.no_evidence_score} "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdfd.clip import TfdfdError
+from tfdfd.faces.config import ALL_SPREADS, SPREAD
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class Fingerprint:
             raise TfdfdError(f"the fingerprint {path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise TfdfdError(f"{path} is not a fingerprint: {error}{f'. {advice}' if advice else ''}") from error
+
+
+def of_single_crops(fingerprint: Fingerprint) -> Fingerprint:
+    """Return how single crops look: what a model depends on, whichever frames of a clip it is shown."""
+    made = dict(fingerprint.preprocessing)
+    if made.get("frame_rule") in ALL_SPREADS:
+        made["frame_rule"] = SPREAD
+    return Fingerprint(made, fingerprint.provenance)
 
 
 def preprocessing_differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, Any, Any]]:

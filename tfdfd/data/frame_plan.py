@@ -23,7 +23,7 @@ class PlannedFrames(NamedTuple):
     """Frame numbers of one clip."""
 
     of_places: np.ndarray
-    """int64, shape (num_places,), ascending: the frame of each place, -1 where the clip is too short (at the end)."""
+    """int64, shape (num_places,), ascending but for -1: the frame of each place, -1 where there is none."""
     looked_at: np.ndarray | None
     """int64, shape (m,), ascending: frames that faces are looked for in; None for those of the places."""
 
@@ -37,9 +37,14 @@ class PlannedFrames(NamedTuple):
     def places_of_read(self) -> np.ndarray:
         """int64, shape (n,): the place that each of `to_read` fills, -1 for none."""
         places = np.full(len(self.to_read), -1, np.int64)
-        of_places = self.of_places[self.of_places >= 0]
-        places[np.searchsorted(self.to_read, of_places)] = np.arange(len(of_places))
+        filled = np.flatnonzero(self.of_places >= 0)
+        places[np.searchsorted(self.to_read, self.of_places[filled])] = filled
         return places
+
+    def limited_to(self, indices: np.ndarray) -> PlannedFrames:
+        """Return the plan without frames that were not read: their places are empty."""
+        of_places = np.where(np.isin(self.of_places, indices), self.of_places, -1)
+        return PlannedFrames(of_places, None if self.looked_at is None else np.intersect1d(self.looked_at, indices))
 
 
 def plan_frames(plan: FramePlan, info: VideoInfo, path: Path) -> PlannedFrames:
@@ -58,6 +63,8 @@ def plan_frames(plan: FramePlan, info: VideoInfo, path: Path) -> PlannedFrames:
     """
     if plan.every_frames is None:
         of_places = choose_frame_indices(info.num_frames, num_places=plan.places, is_reference=info.is_reference)
+        if plan.by_time and not _covers_time_evenly(info, plan.places):
+            of_places = choose_by_time(info, num_places=plan.places)
     else:
         of_places = every_nth_frame(info.num_frames, plan.every_frames, num_places=plan.places)
     if plan.detect_every_seconds is None:
@@ -70,6 +77,41 @@ def plan_frames(plan: FramePlan, info: VideoInfo, path: Path) -> PlannedFrames:
             "read: give more seconds, or leave --detect-every out"
         )
     return planned
+
+
+def _covers_time_evenly(info: VideoInfo, num_places: int) -> bool:
+    """Return whether the centres of segments of equally many frames lie near those of segments of equal time.
+
+    They do, but for half a segment and a frame, in clips of constant rate: there both rules take the same frames.
+    """
+    if info.num_frames <= num_places:
+        return True  # each frame fills a place
+    seconds, usual, duration = _times(info)
+    by_count = seconds[choose_frame_indices(info.num_frames, num_places=num_places)]
+    by_time = _centres(num_places, duration)
+    return bool(np.abs(by_count - by_time).max() <= 0.5 * duration / num_places + 1.01 * usual)
+
+
+def choose_by_time(info: VideoInfo, *, num_places: int) -> np.ndarray:
+    """Choose the frames that are on the screen at the centres of segments of equal time; of H.264 reference frames.
+
+    A frame that stands through several segments fills one place, the others stay empty. Where that leaves less than
+    half of them, as in a clip that stands still, further frames make up the half, evenly taken of those left.
+
+    Args:
+        info: of the clip.
+        num_places: frames to choose, at least 1.
+
+    Returns:
+        int64 array, shape (num_places,), ascending, each in [0, num_frames), or -1 where empty (at the end).
+    """
+    chosen = _on_screen(info, _centres(num_places, _times(info)[2]))
+    if (missing := min((num_places + 1) // 2, info.num_frames) - len(chosen)) > 0:
+        left = np.setdiff1d(np.arange(info.num_frames), chosen)
+        chosen = np.union1d(chosen, left[choose_frame_indices(len(left), num_places=missing)])
+    if info.is_reference is not None:
+        move_to_references(chosen, info.is_reference)
+    return np.concatenate([chosen, np.full(num_places - len(chosen), -1, np.int64)])
 
 
 def every_nth_frame(num_frames: int, step: int, *, num_places: int) -> np.ndarray:
@@ -101,15 +143,29 @@ def choose_looks(info: VideoInfo, every_seconds: float) -> np.ndarray:
         int64, shape (m,), m >= 1, ascending, each in [0, num_frames): fewer than the segments where one frame stands
         through several.
     """
-    seconds = (info.pts - info.pts[0]) * info.time_base_seconds
-    # The last frame is taken to stand as long as frames usually do: files do not reliably say.
-    usual = float(np.median(np.diff(seconds))) if info.num_frames > 1 else 0.0
-    duration = float(seconds[-1]) + usual
+    duration = _times(info)[2]
     # A clip of 10.0000001 seconds has ten segments of one.
     num_segments = max(_MIN_LOOKS, math.ceil(duration / every_seconds - 1e-6))
-    centres = (np.arange(num_segments) + 0.5) * (duration / num_segments)
-    shown = np.searchsorted(seconds, centres + usual * 1e-6, side="right") - 1
-    looks = np.unique(shown).astype(np.int64)
+    looks = _on_screen(info, _centres(num_segments, duration))
     if info.is_reference is not None:
         move_to_references(looks, info.is_reference)
     return looks
+
+
+def _times(info: VideoInfo) -> tuple[np.ndarray, float, float]:
+    """Return seconds from the first frame to each, the usual time from one to the next, and how long the clip is."""
+    seconds = (info.pts - info.pts[0]) * info.time_base_seconds
+    # The last frame is taken to stand as long as frames usually do: files do not reliably say.
+    usual = float(np.median(np.diff(seconds))) if info.num_frames > 1 else 0.0
+    return seconds, usual, float(seconds[-1]) + usual
+
+
+def _centres(num_segments: int, duration: float) -> np.ndarray:
+    return (np.arange(num_segments) + 0.5) * (duration / num_segments)
+
+
+def _on_screen(info: VideoInfo, at_seconds: np.ndarray) -> np.ndarray:
+    """Return the frames that are shown at some times, int64, ascending, each once."""
+    seconds, usual, _ = _times(info)
+    shown = np.searchsorted(seconds, at_seconds + usual * 1e-6, side="right") - 1
+    return np.unique(shown).astype(np.int64)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from tfdfd.clip import ClipError
+from tfdfd.clip import LEAST_READABLE_SHARE, ClipError
 from tfdfd.data.packet_runs import runs_to_decode
 from tfdfd.data.video import ProbedVideo
 from tfdfd.data.video_stream import NUM_THREADS, decode_stream, last_problem, naming_errors, open_video
@@ -29,10 +29,29 @@ class FrameGroup(NamedTuple):
     """uint8 RGB, shape (n, height, width, 3), as stored: rotation is not applied."""
     warnings: tuple[str, ...]
     """What a person should know of them, e.g. that a damaged one shows through."""
+    num_unread: int = 0
+    """Frames that were asked for and are damaged or cannot be decoded."""
+    unread: str = ""
+    """The first of them and why; empty where there is none."""
+
+
+def read_what_decodes(path: Path, info: ProbedVideo, indices: np.ndarray) -> FrameGroup:
+    """Decode those of the chosen frames that can be decoded, in one pass over the file.
+
+    Args: as of `read_frames`.
+
+    Raises:
+        ValueError: if indices do not ascend, or one is not in the clip.
+        ClipError: if less of them can be read than LEAST_READABLE_SHARE.
+    """
+    (group,) = read_groups(path, info, [indices])
+    if isinstance(group, ClipError):
+        raise group
+    return group
 
 
 def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray, *, warnings: list[str] | None = None) -> np.ndarray:
-    """Decode chosen frames in one pass over the file, up to the last of them.
+    """Decode chosen frames in one pass over the file, up to the last of them, or none.
 
     A frame whose size differs from the first one's (streams may change size) is scaled to the first frame's.
 
@@ -49,9 +68,9 @@ def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray, *, warnings:
         ValueError: if indices break the rule above.
         ClipError: if a chosen frame is damaged or cannot be decoded; it says which, and when it would be shown.
     """
-    (group,) = read_groups(path, info, [indices])
-    if isinstance(group, ClipError):
-        raise group
+    group = read_what_decodes(path, info, indices)
+    if group.num_unread:
+        raise ClipError(f"{path}: {group.unread}")
     if warnings is not None:
         warnings += group.warnings
     return group.frames
@@ -71,8 +90,8 @@ def read_groups(
         is_time_up: when to stop; None to read all.
 
     Yields:
-        For each group its frames, or why it has none. Where the time is up, what is there of the group, maybe nothing,
-        and no further one.
+        For each group those of its frames that can be decoded, or, where these are less than LEAST_READABLE_SHARE, why
+        it has none. Where the time is up, what is there of the group, maybe nothing, and no further one.
 
     Raises:
         ValueError: if groups break the rule above.
@@ -160,17 +179,20 @@ class _Group:
         self._frames[row] = rgb.to_ndarray()
 
     def finish(self, problems: list[str]) -> FrameGroup | ClipError:
-        """Return all of the frames, or say which is missing."""
+        """Return the frames that could be read, or say why these are too few."""
         info = self._info
-        for row, index in enumerate(self._indices):
-            if row not in self._found or row in self._damaged:
-                seconds = float(info.pts[index]) * info.time_base_seconds
-                what = "is damaged" if row in self._damaged else "cannot be decoded"
-                return ClipError(
-                    f"{self._path}: frame {index} of {info.num_frames}, at {seconds:.2f} s, {what}"
-                    f"{last_problem(problems)}"
-                )
-        return self.so_far()
+        missing = [row for row in range(len(self._indices)) if row not in self._found or row in self._damaged]
+        if not missing:
+            return self.so_far()
+        index = self._indices[missing[0]]
+        what = "is damaged" if missing[0] in self._damaged else "cannot be decoded"
+        seconds = float(info.pts[index]) * info.time_base_seconds
+        unread = f"frame {index} of {info.num_frames}, at {seconds:.2f} s, {what}{last_problem(problems)}"
+        num_asked, num_read = len(self._indices), len(self._indices) - len(missing)
+        if num_read < LEAST_READABLE_SHARE * num_asked:
+            few = f"; {num_read} of {num_asked} chosen frames can be read, at least {LEAST_READABLE_SHARE:.0%} must"
+            return ClipError(f"{self._path}: {unread}{few if num_asked > 1 else ''}")
+        return self.so_far()._replace(num_unread=len(missing), unread=unread)
 
     def so_far(self) -> FrameGroup:
         """Return the frames that are there and whole."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan
 from tfdfd.data.frame_plan import PlannedFrames, plan_frames
-from tfdfd.data.frame_reading import read_frames
+from tfdfd.data.frame_reading import FrameGroup, read_what_decodes
 from tfdfd.data.video import ProbedVideo, probe
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class PyAvFrameSource:
             plan: which frames.
 
         Returns:
-            The frames, upright; fewer than the plan has places where the clip is shorter.
+            The frames, upright; fewer than the plan has places where the clip is shorter, or some cannot be read.
 
         Raises:
             ClipError: if the file cannot be used, with the reason.
@@ -60,17 +60,9 @@ class PyAvFrameSource:
             info: what `probe` returned.
             planned: what `plan_frames` returned.
         """
-        warnings: list[str] = []
-        stored = read_frames(clip_path, info, planned.to_read, warnings=warnings)
-        return assemble(
-            turn_upright(stored, info.quarter_turns),
-            planned,
-            info,
-            decoder=PYAV,
-            reason=self._reason,
-            counts=self.counts,
-            warnings=tuple(warnings),
-        )
+        group = read_what_decodes(clip_path, info, planned.to_read)
+        upright = turn_upright(group.frames, info.quarter_turns)
+        return assemble(upright, planned, info, decoder=PYAV, reason=self._reason, counts=self.counts, group=group)
 
     def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
         """Read clips in order, the next one while the caller works on this one; see `read_ahead`."""
@@ -164,22 +156,27 @@ def assemble(
     decoder: str,
     reason: str,
     counts: Counter[tuple[str, str]],
+    group: FrameGroup | None = None,
     warnings: tuple[str, ...] = (),
 ) -> ClipFrames:
     """Put together what a frame source returns, and count the clip.
 
     Args:
-        upright: uint8 RGB, shape (n, height, width, 3): the frames of `planned.to_read`.
+        upright: uint8 RGB, shape (n, height, width, 3): the frames of `planned.to_read`, of those the group's.
         planned: what `plan_frames` returned.
         info: what `probe` returned.
         decoder: NVDEC or PYAV.
         reason: why this decoder.
         counts: incremented at (decoder, reason).
-        warnings: further ones than info's.
+        group: what was read, with frame numbers as the plan has them; None where that is all.
+        warnings: further ones than info's and the group's.
 
     Returns:
         The frames with where they came from.
     """
+    if group is None:
+        group = FrameGroup(planned.to_read, upright, ())
+    planned = planned.limited_to(group.indices)
     frames = ClipFrames(
         frames=upright,
         places=planned.places_of_read,
@@ -187,8 +184,11 @@ def assemble(
         info=info,
         decoder=decoder,
         decoder_reason=reason,
-        warnings=info.warnings + warnings,
+        warnings=info.warnings + group.warnings + warnings,
         detection_indices=planned.looked_at,
+        num_unread=group.num_unread,
+        unread=group.unread,
+        cut_off=info.cut_off,
     )
     counts[decoder, reason] += 1
     return frames

@@ -13,7 +13,7 @@ import numpy as np
 from tfdfd.clip import OK, ClipError, ClipFrames, Track
 from tfdfd.data.altered_region import RegionSettings, altered_region
 from tfdfd.data.frame_alignment import LEAST_AGREEMENT, Placement, agreement, find_placement
-from tfdfd.data.frame_reading import read_frames
+from tfdfd.data.frame_reading import read_frames, read_what_decodes
 from tfdfd.data.frame_source import turn_upright
 from tfdfd.data.mask_store import FAILED, OTHER_LENGTH, OTHER_SIZE, ClipMasks
 from tfdfd.data.video import ProbedVideo, probe
@@ -123,9 +123,11 @@ def compare_faces(
     lengths = f"the fake has {fake_info.num_frames} frames, its original {original_info.num_frames}"
     if not is_in_both.any():
         raise _OfAnotherKind(OTHER_LENGTH, f"{lengths}: no frame of the fake with a face is in both")
+    read = read_what_decodes(original, original_info, indices[is_in_both])
+    is_in_both &= np.isin(indices, read.indices)
     places = np.flatnonzero(is_in_both)
-    fakes = _read(fake, fake_info, indices[places])
-    originals = _read(original, original_info, indices[places])
+    originals = turn_upright(read.frames, original_info.quarter_turns)
+    fakes = turn_upright(read_frames(fake, fake_info, indices[places]), fake_info.quarter_turns)
     background = np.stack([_is_background(tracks, place, fakes.shape[1:3]) for place in places.tolist()])
     placement = _placement(fakes, originals, background, lengths, is_longer)
     placed, is_covered = placement.placed(originals, *fakes.shape[1:3])
@@ -168,10 +170,6 @@ def _placement(
         if is_longer:
             raise _OfAnotherKind(OTHER_LENGTH, f"{error}; {lengths}") from error
         raise
-
-
-def _read(path: Path, info: ProbedVideo, indices: np.ndarray) -> np.ndarray:
-    return turn_upright(read_frames(path, info, indices), info.quarter_turns)
 
 
 def _track_of(track: Mapping[str, Any]) -> Track:

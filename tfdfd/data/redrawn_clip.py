@@ -69,8 +69,10 @@ def _encode(source: Path, info: ProbedVideo, target: Path, draw: Draw) -> list[s
             with ExitStack() as stack:
                 sound = stack.enter_context(_Sound(source, container, first_seconds)) if info.has_audio else None
                 drawn = stack.enter_context(closing(_drawn(source, info, draw)))
-                for index, (time_base, picture) in enumerate(drawn):
-                    if not index:
+                is_first = True
+                for index, time_base, picture in drawn:
+                    if is_first:
+                        is_first = False
                         stream.width, stream.height = picture.width, picture.height
                         context = stream.codec_context
                         context.time_base, context.color_range = time_base, ColorRange.MPEG
@@ -89,14 +91,15 @@ def _encode(source: Path, info: ProbedVideo, target: Path, draw: Draw) -> list[s
         raise ClipError(f"{source}: libx264 does not take its frames ({error.strerror or error})") from error
 
 
-def _drawn(source: Path, info: ProbedVideo, draw: Draw) -> Generator[tuple[Fraction, av.VideoFrame]]:
+def _drawn(source: Path, info: ProbedVideo, draw: Draw) -> Generator[tuple[int, Fraction, av.VideoFrame]]:
     to_rgb, to_yuv = VideoReformatter(), VideoReformatter()
-    for index, (time_base, frame) in enumerate(shown_frames(source, info)):
+    for index, time_base, frame in shown_frames(source, info):
         rgb = to_rgb.reformat(frame, width=info.width, height=info.height, format="rgb24", threads=NUM_THREADS)
         upright = draw(turn_upright(rgb.to_ndarray()[None], info.quarter_turns)[0], index)
         height, width = (side & ~1 for side in upright.shape[:2])  # 4:2:0 takes pixels in pairs
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(upright[:height, :width]), format="rgb24")
         yield (
+            index,
             time_base,
             to_yuv.reformat(
                 picture,

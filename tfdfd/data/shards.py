@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tfdfd.clip import FAILED, NO_FACE, OK, TfdfdError
+from tfdfd.clip import FAILED, NO_FACE, OK, PARTIAL, TfdfdError
 from tfdfd.data.atomic import TEMPORARY
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.store_records import is_whole, record_name, strip_name
@@ -24,7 +24,7 @@ SHARDS = "shards"
 """Folder of the shards in a store."""
 _MOVING = ".moving"
 """Suffix of the record of a clip that is being moved: it was found whole, some of its strips may have gone already."""
-_RANKS = {OK: 0, NO_FACE: 1, FAILED: 2}
+_RANKS = {OK: 0, PARTIAL: 1, NO_FACE: 2, FAILED: 3}
 _LEFT_BY_RUNS = ("store.json", "manifest.parquet", "clips.parquet", "tracks.parquet", "writer.lock")
 """What else a store copied to be a shard holds; not needed once its clips are moved."""
 
@@ -32,8 +32,8 @@ _LEFT_BY_RUNS = ("store.json", "manifest.parquet", "clips.parquet", "tracks.parq
 def merge_shards(store: Path, fingerprint: Fingerprint) -> list[str]:
     """Move what is in the shards of a store into its main tree; the caller holds it for writing.
 
-    Where several hold a clip, the better status counts (ok, then no_face, then failed), then the main tree, then the
-    first shard by name. Strips go first, then the record.
+    Where several hold a clip, the better status wins (ok, partial, no_face, failed), then the main tree, then the first
+    shard by name. Strips go first, then the record.
 
     Args:
         store: the store's folder.

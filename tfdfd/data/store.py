@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 
 import pandas as pd
 
-from tfdfd.clip import FAILED, ClipFaces, TfdfdError
+from tfdfd.clip import FAILED, PARTIAL, ClipFaces, TfdfdError
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors, write_atomically, write_parquet
 from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
 from tfdfd.data.patience import GoneError, Patience
@@ -212,12 +212,12 @@ class FaceStore:
         Args:
             clip_id: the clip.
             source_bytes: size of its file now, FILE_IS_GONE if there is none.
-            retry_failed: count a failed clip as not done.
+            retry_failed: count a failed or partial clip as not done.
         """
         record = self.record(clip_id)
         if record is None:
             return False
-        if record["status"] == FAILED and retry_failed:
+        if record["status"] in (PARTIAL, FAILED) and retry_failed:
             return False
         # A store outlives its clips: where the file is gone, what was made of it stays.
         if record["source_bytes"] != source_bytes != FILE_IS_GONE:

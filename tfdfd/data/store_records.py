@@ -83,9 +83,9 @@ def _is_detected(faces: ClipFaces, track: Track, look: Track | None) -> np.ndarr
     if look is None or faces.frames is None:
         return track.is_face
     of_places = faces.frames.frame_indices
-    rows = np.searchsorted(faces.frames.row_indices, of_places[of_places >= 0])
+    filled = np.flatnonzero(of_places >= 0)
     is_detected = np.zeros_like(track.is_face)
-    is_detected[: len(rows)] = look.is_face[rows]
+    is_detected[filled] = look.is_face[np.searchsorted(faces.frames.row_indices, of_places[filled])]
     return is_detected
 
 

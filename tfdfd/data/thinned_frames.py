@@ -11,7 +11,7 @@ import numpy as np
 
 from tfdfd.clip import Clip, ClipError, ClipFrames, FramePlan, VideoInfo
 from tfdfd.data.frame_plan import plan_frames
-from tfdfd.data.frame_reading import read_frames
+from tfdfd.data.frame_reading import read_what_decodes
 from tfdfd.data.frame_source import PYAV, assemble, read_ahead, turn_upright
 from tfdfd.data.video import probe
 
@@ -69,12 +69,10 @@ class ThinnedFrameSource:
                 frames_per_second=self.frames_per_second,
             )
         planned = plan_frames(plan, thinned, clip_path)
-        warnings: list[str] = []
-        stored = read_frames(clip_path, info, kept[planned.to_read], warnings=warnings)
-        upright = turn_upright(stored, info.quarter_turns)
-        return assemble(
-            upright, planned, thinned, decoder=PYAV, reason=reason, counts=self.counts, warnings=tuple(warnings)
-        )
+        read = read_what_decodes(clip_path, info, kept[planned.to_read])
+        group = read._replace(indices=np.searchsorted(kept, read.indices))
+        upright = turn_upright(group.frames, info.quarter_turns)
+        return assemble(upright, planned, thinned, decoder=PYAV, reason=reason, counts=self.counts, group=group)
 
     def iterate(self, clips: Iterable[Clip], plan: FramePlan) -> Iterator[tuple[Clip, ClipFrames | ClipError]]:
         """Read clips in order, the next one while the caller works on this one; see `read_ahead`."""

@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from tfdfd.clip import ClipError, TfdfdError
+from tfdfd.clip import LEAST_READABLE_SHARE, ClipError, TfdfdError
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors
 from tfdfd.data.video import ProbedVideo, probe
 from tfdfd.data.video_stream import NUM_THREADS, decode_stream, last_problem, naming_errors, open_video
@@ -56,7 +56,7 @@ def reencode_h264(source: Path, target: Path, *, crf: int) -> None:
         crf: constant rate factor of libx264, 0 (lossless) to 51; its own default is 23.
 
     Raises:
-        ClipError: if the clip cannot be read to its end.
+        ClipError: if less of the clip's frames can be decoded than LEAST_READABLE_SHARE.
         TfdfdError: if this PyAV has no libx264, or the target cannot be written.
         ValueError: if crf is out of its range.
     """
@@ -86,8 +86,10 @@ def _encode(source: Path, info: ProbedVideo, target: Path, crf: int) -> None:
             stream.pix_fmt = "yuv420p"
             if info.quarter_turns:
                 stream.set_display_rotation(90 * info.quarter_turns)
-            for index, (time_base, frame) in enumerate(shown_frames(source, info)):
-                if not index:
+            is_first = True
+            for index, time_base, frame in shown_frames(source, info):
+                if is_first:
+                    is_first = False
                     stream.codec_context.time_base = time_base
                     _copy_colour_tags(frame, stream.codec_context)
                 picture = _fitted(frame, info, reformatter)
@@ -101,37 +103,31 @@ def _encode(source: Path, info: ProbedVideo, target: Path, crf: int) -> None:
         raise ClipError(f"{source}: {_ENCODER} does not take its frames ({error.strerror or error})") from error
 
 
-def shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """Yield all frames that a probed file shows, in order, and the unit of `info.pts`.
+def shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[int, Fraction, av.VideoFrame]]:
+    """Yield the frames that a probed file shows and that can be decoded, in order, each with its number and the unit of
+    `info.pts`.
 
     Args:
         source: the file.
         info: what `probe` returned.
 
     Raises:
-        ClipError: if one of them cannot be decoded.
+        ClipError: if less of them can be decoded than LEAST_READABLE_SHARE.
     """
-    waited_for = None if info.numbered_by_decoding else iter(info.pts.tolist())
+    number_of = None if info.numbered_by_decoding else {time: number for number, time in enumerate(info.pts.tolist())}
     problems: list[str] = []
     num_shown = 0
     with naming_errors(source), open_video(source) as (container, stream):
-        # Raw streams and AVI have no times: there `probe` counts frames at the average rate.
+        # Raw streams and AVI have no times: there `probe` counts frames at the guessed rate.
         has_times = float(stream.time_base or 0) == info.time_base_seconds
-        time_base = stream.time_base if has_times else 1 / Fraction(stream.average_rate or 1)
-        expected = None if waited_for is None else next(waited_for)
-        for frame in decode_stream(container, stream, problems):
-            if waited_for is not None:
-                if frame.pts != expected:
-                    continue
-                expected = next(waited_for, None)
-            num_shown += 1
-            yield time_base, frame
-    if num_shown < info.num_frames:
-        seconds = float(info.pts[num_shown]) * info.time_base_seconds
-        raise ClipError(
-            f"{source}: frame {num_shown} of {info.num_frames}, at {seconds:.2f} s, cannot be decoded"
-            f"{last_problem(problems)}"
-        )
+        time_base = stream.time_base if has_times else 1 / Fraction(stream.guessed_rate or stream.average_rate or 1)
+        for count, frame in enumerate(decode_stream(container, stream, problems)):
+            number = count if number_of is None else number_of.pop(frame.pts, None)
+            if number is not None:
+                num_shown += 1
+                yield number, time_base, frame
+    if num_shown < LEAST_READABLE_SHARE * info.num_frames:
+        raise ClipError(f"{source}: {num_shown} of {info.num_frames} frames can be decoded{last_problem(problems)}")
 
 
 def _copy_colour_tags(frame: av.VideoFrame, context: Any) -> None:

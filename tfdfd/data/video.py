@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from tfdfd.clip import ClipError, VideoInfo
+from tfdfd.data.announced import Announced, why_cut_off
 from tfdfd.data.h264 import is_idr, is_reference, length_size_of
 from tfdfd.data.video_stream import (
     decode_packet,
@@ -25,6 +26,7 @@ from tfdfd.data.video_stream import (
     last_problem,
     naming_errors,
     open_video,
+    packets_of,
     read_orientation,
 )
 
@@ -56,6 +58,8 @@ class ProbedVideo(VideoInfo):
     """The height likewise: 1088 of most 1080p clips."""
     warnings: tuple[str, ...] = ()
     """What a person should know of the file, e.g. HDR or a mirror image."""
+    cut_off: str = ""
+    """How much of the file is missing; empty where all that its header announces is there."""
     packet_pts: np.ndarray | None = field(default=None, repr=False)
     """int64, shape (packets,): when each packet's frame is shown, in the order of the file; None where it is not known,
     or frames are numbered by decoding."""
@@ -130,7 +134,8 @@ def probe(path: Path) -> ProbedVideo:
         The facts of the file's main video stream.
 
     Raises:
-        ClipError: if the file is missing, empty, cut off, no video, of absurd size, or none of it decodes.
+        ClipError: if the file is missing, empty, encrypted, no video, of absurd size, less of it is there than
+            LEAST_READABLE_SHARE, or none of it decodes.
     """
     path = Path(path)
     with naming_errors(path), open_video(path) as (container, stream):
@@ -141,7 +146,7 @@ def probe(path: Path) -> ProbedVideo:
         num_listed = 0
         codec = stream.codec.canonical_name
         length_size = length_size_of(context.extradata)
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream, problems):
             num_listed += not is_flush(packet)
             if packet.size:
                 data = memoryview(packet)
@@ -152,20 +157,15 @@ def probe(path: Path) -> ProbedVideo:
             if first is None:
                 first = next(iter(decode_packet(packet, problems)), None)
         family = container.format.name.split(",")[0]
-        # The index of an mp4 lists its frames whether or not they are there.
-        num_promised = len(stream.index_entries) if family == "mov" else 0
+        announced = Announced.by(container, stream)
         num_videos = sum(not is_cover(video) for video in container.streams.video)
         has_audio = bool(container.streams.audio)
-        announced_seconds = (container.duration or 0) / av.time_base
         pixel_format, profile = context.pix_fmt or "", context.profile or ""
         time_base = float(stream.time_base or 0)
         frames_per_second = float(stream.average_rate or 0)
+        guessed_rate = float(stream.guessed_rate or 0)
         counted_by_container = stream.frames
         coded_width, coded_height = context.coded_width, context.coded_height
-    if num_listed < num_promised:
-        raise ClipError(
-            f"{path}: cut off: its index lists {num_promised} frames, the file holds {num_listed}; copy it anew"
-        )
     if first is None:
         raise ClipError(
             f"{path}: none of its {len(packets)} packets of {codec or 'unknown'} video decodes{last_problem(problems)}"
@@ -173,12 +173,17 @@ def probe(path: Path) -> ProbedVideo:
 
     pts, references, doubt = _shown_times(packets)
     numbered_by_decoding = pts is None or family not in _TIMED_CONTAINERS
+    seconds: np.ndarray | None = None
     if pts is None or numbered_by_decoding:
         references = None
         pts, has_times = _count_by_decoding(path)
         doubt = doubt or f"the {family} container stores no time for each frame"
         if not has_times:
+            # The average rate of H.264 in AVI counts ticks of a clock that may run at several a frame.
+            frames_per_second = guessed_rate or frames_per_second
             time_base = 1 / frames_per_second if frames_per_second else 1.0
+            # A damaged frame has no number, and takes its time all the same.
+            seconds = np.arange(max(num_listed, len(pts))) * time_base
     if not doubt and num_videos > 1:
         doubt = f"the file has {num_videos} video streams"
     if not doubt and counted_by_container not in (0, len(pts)):
@@ -189,9 +194,9 @@ def probe(path: Path) -> ProbedVideo:
     if is_hdr:
         name = "PQ" if first.color_trc == _PQ else "HLG"
         warnings.append(f"HDR ({name}): shown in 8-bit RGB without tone mapping, so its colours are approximate")
-    end_seconds = float(pts[-1]) * time_base
-    if announced_seconds - end_seconds > max(1.0, 0.1 * announced_seconds):
-        warnings.append(f"the video ends at {end_seconds:.1f} s, its header announces {announced_seconds:.1f} s")
+    with naming_errors(path):
+        seconds = pts * time_base if seconds is None else seconds
+        cut_off = why_cut_off(path, announced, num_packets=num_listed, seconds=seconds)
     return ProbedVideo(
         codec=codec,
         profile=profile,
@@ -213,6 +218,7 @@ def probe(path: Path) -> ProbedVideo:
         coded_width=coded_width,
         coded_height=coded_height,
         warnings=tuple(warnings),
+        cut_off=cut_off,
         is_reference=references if codec == "h264" else None,
         packet_pts=None if numbered_by_decoding else np.array([packet.pts for packet in packets], np.int64),
         is_start=None if numbered_by_decoding else np.array([packet.is_start for packet in packets], np.bool_),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import stat
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +12,9 @@ from typing import Any
 
 import av
 import numpy as np
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 from av.sidedata.sidedata import Type as SideDataType
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 
 from tfdfd.clip import ClipError
 
@@ -22,6 +24,31 @@ MAX_PIXELS = 2**26
 """Pixels in one frame (8192 x 8192), for the same reason."""
 NUM_THREADS = 2
 """Threads of a decoder; more help little, since clips are read beside other work."""
+_MOST_DEMUX_ERRORS = 64
+"""After so many damaged places in a file the rest of it is left unread."""
+_PHOTOGRAPHS = ("heic", "heix", "heim", "heis", "mif1", "avif")
+"""Brands of mp4's cousin that holds photographs; videos in several layers have others."""
+_ENCRYPTED = "its video is encrypted ({}), so it cannot be decoded: give a copy without encryption"
+
+
+def _accept_unknown_side_data() -> None:
+    """Have PyAV pass over kinds of side data that it does not know.
+
+    `frame.side_data` raises ValueError for all of a frame's side data where FFmpeg delivers a kind that PyAV's enum
+    lacks: PyAV 18.1's ends at 27, FFmpeg 8.1 sends 29 (EXIF) and 31 (3D reference displays).
+    """
+
+    def unknown(kind: type[SideDataType], value: object) -> SideDataType | None:
+        if not isinstance(value, int):
+            return None
+        member = object.__new__(kind)
+        member._name_, member._value_ = f"UNKNOWN_{value}", value
+        return member
+
+    SideDataType._missing_ = classmethod(unknown)  # type: ignore[method-assign, assignment]
+
+
+_accept_unknown_side_data()
 
 
 @contextmanager
@@ -39,16 +66,20 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """
     require_regular_file(path)
     # "file:" keeps a colon or a percent sign in a name from being read as a protocol or a pattern.
-    with av.open(f"file:{path}") as container:
+    with _opened(path) as container:
         streams = [video for video in container.streams.video if not is_cover(video)]
         if not streams:
-            kinds = sorted({stream.type for stream in container.streams})
-            raise ClipError(f"{path}: no video stream, only {', '.join(kinds) or 'nothing'}; give a video file")
+            kinds = sorted({"a cover picture" if s.type == "video" else s.type for s in container.streams})
+            raise ClipError(f"{path}: no video stream, only {' and '.join(kinds) or 'nothing'}; give a video file")
         best = container.streams.best("video")
         stream: Any = best if best in streams else streams[0]
         if stream.codec_context is None:
             raise ClipError(f"{path}: its video is in no codec that can be read here; convert it, or copy it anew")
+        if "enc_key_id" in stream.metadata:
+            raise ClipError(f"{path}: {_ENCRYPTED.format('ContentEncryption')}")
         width, height = stream.codec_context.width, stream.codec_context.height
+        if min(width, height) < 1 and _is_animated_webp(path):
+            raise ClipError(f"{path}: an animated WebP, which is not decoded here: convert it to mp4")
         if min(width, height) < 1:
             raise ClipError(f"{path}: its header gives no usable frame size; it is damaged or no video")
         if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -56,7 +87,57 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
                 f"{path}: its header claims frames of {width} x {height} pixels; at most {MAX_SIDE} a side and "
                 f"{MAX_PIXELS} in all are read, so the header is damaged or the video must be made smaller"
             )
+        # In a file that is cut off, the next packet of another stream may lie behind the end and hide those before it.
+        for other in container.streams:
+            if other is not stream:
+                other.discard = Discard.all
         yield container, stream
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file; a photograph in tiles, as phones write HEIC, is put together first."""
+    container: Any
+    with av.open(f"file:{path}") as container:
+        # FFmpeg marks each tile as a part of something that PyAV does not show; a thumbnail may lie beside them.
+        num_tiles = sum(bool(video.disposition & Disposition.dependent) for video in container.streams.video)
+        if num_tiles < 2 or container.metadata.get("major_brand") not in _PHOTOGRAPHS:
+            yield container
+            return
+    with av.open(_put_together(path, num_tiles)) as container:
+        yield container
+
+
+def _put_together(path: Path, num_tiles: int) -> io.BytesIO:
+    """Return a photograph that a file holds in tiles as an uncompressed picture."""
+    from PIL import Image
+
+    if importlib.util.find_spec("pi_heif") is not None:
+        import pi_heif  # type: ignore[import-not-found]
+
+        pi_heif.register_heif_opener()
+    try:
+        with Image.open(path) as photograph:
+            if max(photograph.size) > MAX_SIDE or photograph.width * photograph.height > MAX_PIXELS:
+                width, height = photograph.size
+                raise ClipError(f"{path}: its header claims {width} x {height} pixels; at most {MAX_PIXELS} are read")
+            picture = io.BytesIO()
+            photograph.convert("RGB").save(picture, "bmp")
+    except (OSError, ValueError, RuntimeError, EOFError, Image.DecompressionBombError) as error:
+        if importlib.util.find_spec("pi_heif") is None:
+            raise ClipError(
+                f"{path}: a HEIC photograph in {num_tiles} tiles, which needs pi-heif to be put together: "
+                "pip install pi-heif, or convert it to JPEG"
+            ) from error
+        raise ClipError(f"{path}: a photograph in {num_tiles} tiles that cannot be put together ({error})") from error
+    picture.seek(0)
+    return picture
+
+
+def _is_animated_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(21)
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def require_regular_file(path: Path) -> None:
@@ -103,6 +184,31 @@ def is_shown(packet: Any) -> bool:
 def is_flush(packet: Any) -> bool:
     """Whether a packet is PyAV's sign that the stream has ended; the container holds no such packet."""
     return not packet.size and packet.dts is None
+
+
+def packets_of(container: Any, stream: Any, problems: list[str]) -> Iterator[Any]:
+    """Read the packets of a stream, past places of the file that are damaged.
+
+    Args:
+        container: PyAV's container, just opened.
+        stream: its video stream.
+        problems: receives what the demuxer says of damaged places.
+
+    Yields:
+        The packets in the order of the file; the last, empty one flushes the decoder.
+
+    Raises:
+        ClipError: if a packet is encrypted.
+    """
+    for _ in range(_MOST_DEMUX_ERRORS):
+        try:
+            for packet in container.demux(stream):
+                if packet.size and packet.has_sidedata("encryption_info"):
+                    raise ClipError(f"{container.name.removeprefix('file:')}: {_ENCRYPTED.format('encv, senc')}")
+                yield packet
+            return
+        except InvalidDataError as error:
+            problems.append(error.strerror or str(error))
 
 
 def decode_packet(packet: Any, problems: list[str]) -> list[av.VideoFrame]:
@@ -154,7 +260,8 @@ def decode_stream(
     left = iter(runs or ())
     run = next(left, None)
     number = -1
-    for packet in container.demux(stream):
+    packet = None
+    for packet in packets_of(container, stream, problems):
         number += packet.size > 0
         if run is not None and packet.size and number >= run[1]:
             # What the decoder still holds comes out before it begins anew.
@@ -168,6 +275,8 @@ def decode_stream(
             needed = packet.pts is None or packet.pts in wanted_pts
             context.skip_frame = "DEFAULT" if needed else "NONREF"
         yield from decode_packet(packet, problems)
+    if packet is None or not is_flush(packet):
+        yield from _drain(context, problems)
 
 
 def _drain(context: Any, problems: list[str]) -> list[av.VideoFrame]:

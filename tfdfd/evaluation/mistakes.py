@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfdfd.clip import FAKE, LABEL_NAMES, OK, REAL, ClipError, TfdfdError
+from tfdfd.clip import FAKE, LABEL_NAMES, REAL, WITH_FACES, ClipError, TfdfdError
 from tfdfd.data.store import FaceStore
 from tfdfd.evaluation.result import ModelResult
 from tfdfd.reports.clips_shown import TRACKS_A_CLIP, read_crops
@@ -47,9 +47,9 @@ def worst_mistakes(
         has_pictures: whether to show faces, and to make heat maps.
         shows_masks: whether these tell how likely each place was altered.
     """
-    chosen = choose_mistakes(
-        model.scored.labels, model.scores, model.choice.rule.is_fake(model.scores), model.scored.status == OK, limit
-    )
+    has_face = np.isin(model.scored.status, WITH_FACES)
+    is_fake = model.choice.rule.is_fake(model.scores)
+    chosen = choose_mistakes(model.scored.labels, model.scores, is_fake, has_face, limit)
     if not limit:
         return LeftOut("None were asked for (--mistakes 0).")
     if not chosen:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from tfdfd.clip import FAILED, FAKE, NO_FACE, REAL
+from tfdfd.clip import FAILED, FAKE, NO_FACE, PARTIAL, REAL
 from tfdfd.data.fingerprint import preprocessing_differences
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import values
@@ -147,6 +147,8 @@ def _notices(model: ModelResult) -> list[Notice]:
     for status, what in ((NO_FACE, "without a face"), (FAILED, "that could not be read")):
         if count := statuses.count(status):
             notices.append(Notice(f"{counted(count, 'clip')} {what}: scored {score} by the rule.", is_warning=True))
+    if count := statuses.count(PARTIAL):
+        notices.append(Notice(f"{counted(count, 'clip')} read in part: scored by the faces there.", is_warning=True))
     if clips.num_originals < 30:
         notices.append(Notice(f"Intervals of {originals} are rough: they come out too narrow.", is_warning=True))
     return notices
@@ -193,13 +195,14 @@ def _data(result: EvaluationResult, store: FaceStore) -> DataShown:
     scored = result.models[0].scored
     folders = values(scored.clips, "folder")
     held = sorted(set(folders.tolist()))
+    statuses = (PARTIAL, NO_FACE, FAILED)
     counts = [
         Row(
             (
                 folder or "not known",
                 int((folders == folder).sum()),
                 *(int(((folders == folder) & (scored.labels == label)).sum()) for label in (REAL, FAKE)),
-                *(int(((folders == folder) & (scored.status == status)).sum()) for status in (NO_FACE, FAILED)),
+                *(int(((folders == folder) & (scored.status == status)).sum()) for status in statuses),
             )
         )
         for folder in held[:_MOST_FOLDERS]
@@ -220,7 +223,7 @@ def _data(result: EvaluationResult, store: FaceStore) -> DataShown:
     if calibrated is not None:
         checks.append(f"No original of the folders that were fitted on ({calibrated.folders}) is among the evaluated.")
     return DataShown(
-        counts=Table(("folder", "clips", "real", "fake", "no face", "failed"), tuple(counts), note),
+        counts=Table(("folder", "clips", "real", "fake", "partial", "no face", "failed"), tuple(counts), note),
         num_train_originals=result.num_train_originals,
         num_evaluation_originals=result.num_originals,
         num_in_both=result.num_in_both,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from tfdfd.clip import OK
+from tfdfd.clip import WITH_FACES
 from tfdfd.data.rows import StripRows
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import columns, rows_where
@@ -166,7 +166,7 @@ def score_figures(
         face_replicates: draws for those of faces.
     """
     scores, labels = scored.scores(rule), scored.labels
-    with_face = scored.status == OK
+    with_face = np.isin(scored.status, WITH_FACES)
     tracks, places = np.nonzero(scored.rows.is_face)
     clip_rows = scored.rows.clip_rows[tracks]
 

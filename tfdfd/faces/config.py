@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from tfdfd.clip import FramePlan
 from tfdfd.faces.alignment import ALIGNMENTS
 
+SPREAD_BY_COUNT = "nearest the centres of equal segments; of H.264 its reference frames"
+SPREAD_BY_TIME = "nearest the centres of segments of equal time; of H.264 its reference frames"
+ALL_SPREADS = (SPREAD_BY_COUNT, SPREAD_BY_TIME)
+"""How places are spread over a clip, as fingerprints have it. Both take the same frames of clips of constant rate."""
+SPREAD = ALL_SPREADS[-1]
+"""That of new stores and of scoring. A model sees the same crops by either."""
+
 
 @dataclass(frozen=True)
 class ExtractionConfig:
@@ -50,7 +57,12 @@ class ExtractionConfig:
         },
     )
 
+    spread: str = field(default=SPREAD, metadata={"flag": False})
+    """How places are spread, one of ALL_SPREADS: stores go on with the rule that they were made by."""
+
     def __post_init__(self) -> None:
+        if self.spread not in ALL_SPREADS:
+            raise ValueError(f"spread must be one of {list(ALL_SPREADS)}, got {self.spread!r}")
         if self.places < 1:
             raise ValueError(f"--places must be at least 1, got {self.places}")
         if self.crop_size < 16 or self.crop_size % 8:
@@ -70,4 +82,4 @@ class ExtractionConfig:
     @property
     def frame_plan(self) -> FramePlan:
         """Which frames of a clip are read."""
-        return FramePlan(self.places, self.detect_every, self.every_frames)
+        return FramePlan(self.places, self.detect_every, self.every_frames, by_time=self.spread == SPREAD_BY_TIME)

@@ -82,9 +82,8 @@ def at_places(frames: ClipFrames, people: Sequence[Track]) -> list[Track | None]
     is_filled = frames.frame_indices >= 0
     seconds = frames.seconds_of(frames.frame_indices[is_filled])
     tracks = [path.at(seconds) for path in paths_of(frames, people)]
-    # Places that the clip is too short for lie at the end.
-    missing = int((~is_filled).sum())
-    return [None if track is None else track.with_empty_places(missing) for track in tracks]
+    rows = np.flatnonzero(is_filled)
+    return [None if track is None else _spread(track, rows, len(is_filled)) for track in tracks]
 
 
 def _spread(person: Track, rows: np.ndarray, num_rows: int) -> Track:

@@ -38,7 +38,7 @@ class PlaceShown:
     caption: str = ""
     """What stands under it."""
     is_past_end: bool = False
-    """Whether the clip is too short to fill the place, so that no face was missed."""
+    """Whether no frame was read for the place, so that no face was missed: the clip is short, or damaged there."""
     is_between: bool = False
     """Whether faces were not looked for in its frame: box and landmarks lie between detections."""
     is_low: bool = False
@@ -147,7 +147,7 @@ def place_title(clip: Mapping[str, Any], place: int) -> str:
         return f"place {place + 1}"
     frame = frames[place]
     if frame < 0:
-        return f"place {place + 1}: the clip is too short to fill it"
+        return f"place {place + 1}: no frame was read for it"
     return f"place {place + 1}, frame {frame}, {place_seconds(clip, place):.2f} s"
 
 

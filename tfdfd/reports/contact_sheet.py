@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdfd.clip import FAILED, NO_FACE, OK, TfdfdError
+from tfdfd.clip import FAILED, NO_FACE, PARTIAL, WITH_FACES, TfdfdError
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import values
 from tfdfd.reports.clips_shown import LOW_CONFIDENCE, THUMBNAIL, ClipShown, Geometry, show_clip
@@ -90,7 +90,7 @@ def write_contact_sheet(store: FaceStore, path: Path, *, clips_a_section: int = 
         counts=sheet.overview.counts(),
         warnings=sheet.overview.warnings(),
         sections=sheet.strip_sections(),
-        tables=[sheet.table(NO_FACE), sheet.table(FAILED)],
+        tables=[sheet.table(PARTIAL), sheet.table(NO_FACE), sheet.table(FAILED)],
         pairs=sheet.pair_section(),
         has_boxes=sheet.geometry.has_boxes,
         are_boxes_drawn=sheet.geometry.has_views,
@@ -115,7 +115,7 @@ class _Sheet:
         """Return the clips with faces, by label."""
         sections = []
         for label in LABELS:
-            rows = np.flatnonzero((self.overview.status == OK) & (self.overview.label == label))
+            rows = np.flatnonzero(np.isin(self.overview.status, WITH_FACES) & (self.overview.label == label))
             clip_ids = self.overview.clip_ids[rows].tolist()
             if self.geometry.has_boxes:
                 worst, typical = worst_and_typical(clip_ids, self.overview.score[rows], self.limit)
@@ -146,7 +146,7 @@ class _Sheet:
         return record
 
     def table(self, status: str) -> TableSection:
-        """Return the clips of a status that have no faces, as rows of text."""
+        """Return the clips of a status that is not ok, as rows of text."""
         chosen = np.flatnonzero(self.overview.status == status)
         rows = []
         for row in chosen[:ROWS_A_TABLE].tolist():
@@ -159,7 +159,8 @@ class _Sheet:
     def pair_section(self) -> PairSection:
         """Return the fakes that can be laid beside their originals, and those that cannot."""
         overview = self.overview
-        fakes = np.flatnonzero((overview.status == OK) & (overview.label == "fake") & (overview.original != ""))
+        has_faces = np.isin(overview.status, WITH_FACES)
+        fakes = np.flatnonzero(has_faces & (overview.label == "fake") & (overview.original != ""))
         comparable: list[str] = []
         left_out: list[tuple[str, str, str]] = []
         names = ("status", "width", "height", "quarter_turns", "num_frames", "frame_indices")

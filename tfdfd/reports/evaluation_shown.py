@@ -209,7 +209,7 @@ class FaceShown:
     heat: str = ""
     """The same of the crop under its heat map; empty where there is none."""
     is_past_end: bool = False
-    """Whether the clip is too short to fill the place."""
+    """Whether no frame was read for the place: the clip is too short, or damaged there."""
 
 
 @dataclass(frozen=True)

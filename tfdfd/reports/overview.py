@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdfd.clip import LABEL_NAMES, OK, STATUSES
+from tfdfd.clip import LABEL_NAMES, STATUSES, WITH_FACES
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import values
 
@@ -53,7 +53,7 @@ class StoreOverview:
         rows = []
         present = [label for label in LABELS if (self.label == label).any()]
         for name, chosen in (*((label, self.label == label) for label in present), ("all", self.label == self.label)):
-            num_ok = int((chosen & (self.status == OK)).sum())
+            num_with_faces = int((chosen & np.isin(self.status, WITH_FACES)).sum())
             faces, places = int(self.faces[chosen].sum()), int(self.places[chosen].sum())
             rows.append(
                 {
@@ -62,7 +62,7 @@ class StoreOverview:
                     **{status: int((chosen & (self.status == status)).sum()) for status in STATUSES},
                     "tracks": int(self.tracks[chosen].sum()),
                     "faces": faces,
-                    "faces_a_clip": faces / num_ok if num_ok else 0.0,
+                    "faces_a_clip": faces / num_with_faces if num_with_faces else 0.0,
                     "empty_share": 1 - faces / places if places else 0.0,
                     "warned": int((chosen & warned).sum()),
                 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from tfdfd.clip import OK, ClipError
+from tfdfd.clip import WITH_FACES, ClipError
 from tfdfd.data.store import FaceStore
 from tfdfd.faces.boxes import iou
 from tfdfd.reports.clips_shown import THUMBNAIL, Geometry, boxes_of, place_title, read_crops
@@ -62,12 +62,12 @@ def why_not_compared(fake: Mapping[str, Any], original: Mapping[str, Any] | None
     """Return why a fake and its original cannot be laid beside each other, empty if they can.
 
     Args:
-        fake: its record or row of the index of clips, with status ok.
+        fake: its record or row of the index of clips, with status ok or partial.
         original: the same of the original, None where the store does not hold it.
     """
     if original is None:
         return "its original is not in the store"
-    if original["status"] != OK:
+    if original["status"] not in WITH_FACES:
         return f"its original has the status {original['status']}"
     sizes = [f"{row['width']:.0f} x {row['height']:.0f}" for row in (fake, original) if len(row["frame_indices"])]
     if len(sizes) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +51,8 @@ class ClipPart:
     is_last: bool = True
     is_cut_short: bool = False
     """Whether the time was up before all of it was read."""
+    num_unread: int = 0
+    """Places of this part whose frames could not be read."""
 
     @property
     def share_left_seconds(self) -> float:
@@ -102,7 +104,7 @@ class ClipReader:
         num_places = [int((of_window.of_places >= 0).sum()) for of_window in planned]
         first_seconds = float(info.pts[0]) * info.time_base_seconds
         for number, frames in enumerate(self._frames_of(path, info, windows, planned, watch)):
-            num_there = len(frames.frames) if isinstance(frames, ClipFrames) else 0
+            num_there = len(frames.frames) + frames.num_unread if isinstance(frames, ClipFrames) else 0
             is_cut_short = not isinstance(frames, ClipError) and num_there < len(planned[number].to_read)
             yield ClipPart(
                 path,
@@ -116,6 +118,7 @@ class ClipReader:
                 first_seconds,
                 is_last=is_cut_short or number == len(windows) - 1,
                 is_cut_short=is_cut_short,
+                num_unread=0 if is_cut_short else num_places[number] - _num_filled(frames),
             )
 
     def _frames_of(
@@ -156,13 +159,17 @@ class ClipReader:
     ) -> ClipFrames:
         return assemble(
             turn_upright(group.frames, info.quarter_turns),
-            _limited_to(planned, group.indices - start),
+            planned,
             info,
             decoder=PYAV,
             reason=reason,
             counts=self._counts,
-            warnings=group.warnings,
+            group=group._replace(indices=group.indices - start),
         )
+
+
+def _num_filled(frames: ClipFrames | ClipError | None) -> int:
+    return int((frames.frame_indices >= 0).sum()) if isinstance(frames, ClipFrames) else 0
 
 
 def with_fewer_places(frames: ClipFrames, count: int) -> ClipFrames:
@@ -181,23 +188,13 @@ def with_fewer_places(frames: ClipFrames, count: int) -> ClipFrames:
         num_looks = max(1, len(looked_at) * count // len(of_places))
         looked_at = looked_at[choose_frame_indices(len(looked_at), num_places=num_looks)]
     planned = PlannedFrames(_padded(kept, len(frames.frame_indices)), looked_at)
-    return ClipFrames(
+    return replace(
+        frames,
         frames=frames.frames[np.isin(frames.row_indices, planned.to_read)],
         places=planned.places_of_read,
         frame_indices=planned.of_places,
-        info=frames.info,
-        decoder=frames.decoder,
-        decoder_reason=frames.decoder_reason,
-        warnings=frames.warnings,
         detection_indices=planned.looked_at,
     )
-
-
-def _limited_to(planned: PlannedFrames, indices: np.ndarray) -> PlannedFrames:
-    """Return the plan without the frames that were not read."""
-    of_places = planned.of_places[np.isin(planned.of_places, indices)]
-    looked_at = None if planned.looked_at is None else planned.looked_at[np.isin(planned.looked_at, indices)]
-    return PlannedFrames(_padded(of_places, len(planned.of_places)), looked_at)
 
 
 def _padded(of_places: np.ndarray, num_places: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfdfd.clip import ClipError, ClipFaces, ClipFrames
+from tfdfd.clip import LEAST_READABLE_SHARE, ClipError, ClipFaces, ClipFrames, what_is_missing
 from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, ScoredClip, ScoredWindow
 from tfdfd.serving.clip_parts import ClipPart
 
@@ -31,6 +31,8 @@ class ClipVerdict:
         self._warnings: list[str] = []
         self._sound_problem = ""
         self._no_face = ""
+        self._cut_off, self._unread = "", ""
+        self._num_unread, self._num_chosen = 0, 0
         self._read_until: float | None = None
         self.num_looked_at = 0
         """Places whose frames were looked at so far."""
@@ -51,6 +53,9 @@ class ClipVerdict:
         self._warnings += [text for text in frames.warnings if text not in self._warnings]
         self._no_face = self._no_face or faces.reason
         self.num_looked_at += num_looked_at
+        self._cut_off, self._unread = frames.cut_off, self._unread or frames.unread
+        self._num_unread += frames.num_unread
+        self._num_chosen += len(frames.frames) + frames.num_unread
         if part.is_cut_short:
             self._read_until = float(frames.seconds_of(frames.row_indices[-1:])[0]) - part.first_seconds
 
@@ -71,8 +76,9 @@ class ClipVerdict:
         """
         scores = [window.score for window in self._windows if window.score is not None]
         missing = [*self._time_is_up(num_places_left_out), *self._unreadable()]
-        score = float(np.mean(scores)) if scores else None
-        nothing = NO_FACE if self._windows else FAILED
+        is_too_little = self._num_windows - len(self._errors) < LEAST_READABLE_SHARE * self._num_windows
+        score = float(np.mean(scores)) if scores and not is_too_little else None
+        nothing = NO_FACE if self._windows and not is_too_little else FAILED
         status = nothing if score is None else PARTIAL if missing else OK
         return ScoredClip(
             str(self._path),
@@ -80,8 +86,8 @@ class ClipVerdict:
             "; ".join([self._without_face(), *missing] if status == NO_FACE else missing),
             clip_score=score,
             is_fake=None if score is None else bool(self._rule.is_fake(np.array(score))),
-            max_score=max(scores) if scores and self._num_windows > 1 else None,
-            windows=tuple(self._windows),
+            max_score=max(scores) if score is not None and self._num_windows > 1 else None,
+            windows=() if is_too_little else tuple(self._windows),
             took_seconds=self._watch.seconds,
             warnings=(*self._warnings, *([self._sound_problem] if self._sound_problem else [])),
         )
@@ -105,9 +111,11 @@ class ClipVerdict:
         return [", ".join(told)]
 
     def _unreadable(self) -> list[str]:
+        missing = what_is_missing(self._cut_off, self._num_unread, self._num_chosen, self._unread)
+        told = [missing] if missing else []
         if not self._errors:
-            return []
+            return told
         said = str(self._errors[0]).removeprefix(f"{self._path}: ")  # the clip's path stands beside its reason
         if self._num_windows == 1:
-            return [said]
-        return [f"{len(self._errors)} of {self._num_windows} windows could not be read: {said}"]
+            return [*told, said]
+        return [*told, f"{len(self._errors)} of {self._num_windows} windows could not be read: {said}"]

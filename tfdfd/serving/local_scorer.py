@@ -96,9 +96,9 @@ class LocalScorer:
                     verdict, num_unreadable = ClipVerdict(part, self.model.rule), 0
                 if isinstance(part.frames, ClipError):
                     verdict.add_unreadable(part.frames)
-                    num_unreadable += part.num_places
                 elif part.frames is not None:
                     self._look_at(part, part.frames, verdict)
+                num_unreadable += part.num_unread
                 if part.is_last:
                     yield verdict.finish(num_places_left_out=part.num_planned - num_unreadable - verdict.num_looked_at)
                     verdict = None
@@ -118,10 +118,9 @@ class LocalScorer:
                 return
             frames = with_fewer_places(frames, max(count, 1))  # of no clip less than one
         faces = self._find(part.path, frames)
-        num_there = _num_places(frames)
-        chosen = self._places_to_score(part, faces, num_there)
+        chosen = self._places_to_score(part, faces, frames)
         window = self._score(part, frames, faces, chosen, verdict)
-        verdict.add(part, frames, faces, window, num_looked_at=int(chosen[:num_there].sum()))
+        verdict.add(part, frames, faces, window, num_looked_at=int(chosen.sum()))
 
     def _find(self, path: Path, frames: ClipFrames) -> ClipFaces:
         began = self._clock()
@@ -129,15 +128,16 @@ class LocalScorer:
         self._pace.saw_frames(len(frames.frames) * _pixels(frames), self._clock() - began)
         return faces
 
-    def _places_to_score(self, part: ClipPart, faces: ClipFaces, num_there: int) -> np.ndarray:
+    def _places_to_score(self, part: ClipPart, faces: ClipFaces, frames: ClipFrames) -> np.ndarray:
         """Return the places whose faces the network has time for, bool, shape (places,): of a crowd's maybe not all."""
-        chosen = np.ones(self.config.places, np.bool_)
+        chosen = frames.frame_indices >= 0
+        there = np.flatnonzero(chosen)
         needed = sum(track.num_faces for track in faces.tracks) * self._pace.seconds_a_face
         share = max(part.share_left_seconds, 0.0)
-        if needed > share and num_there > 1:
+        if needed > share and len(there) > 1:
             chosen[:] = False
-            count = max(1, int(num_there * share / needed))
-            chosen[choose_frame_indices(num_there, num_places=count)] = True
+            count = max(1, int(len(there) * share / needed))
+            chosen[there[choose_frame_indices(len(there), num_places=count)]] = True
         return chosen
 
     def _score(
@@ -146,7 +146,7 @@ class LocalScorer:
         """Score the faces at the chosen places."""
         assert part.window is not None
         start, end = part.window.start_seconds, part.window.end_seconds
-        if faces.status != OK:
+        if not faces.tracks:
             return ScoredWindow(start, end, None)
         is_face = np.stack([track.is_face for track in faces.tracks]) & chosen
         if not is_face.any():
@@ -162,8 +162,7 @@ class LocalScorer:
             )
         rows = np.zeros(len(is_face), np.int64)
         score = float(self.model.rule.clip_scores(probabilities, is_face, rows, 1)[0])
-        # Places that the clip is too short for lie at the end, and those that there is no time for do not count.
-        there = np.flatnonzero(chosen[: _num_places(frames)])
+        there = np.flatnonzero(chosen)
         seconds = frames.seconds_of(frames.frame_indices[there]) - part.first_seconds
         tracks = tuple(
             ScoredTrack(

@@ -80,13 +80,13 @@ class FacesHere:
         """Return what to ask of a window, or what is known of it without asking."""
         found = faces_of_frames(clip_id, frames, self._detector, self._config)
         faces = replace(found, frames=None)  # what is under way holds no more pixels than its crops
-        if faces.status != OK:
+        if not faces.tracks:
             return Looked(faces, ScoredWindow(window.start_seconds, window.end_seconds, None))
         crops, is_face = np.stack(faces.crops), np.stack([track.is_face for track in faces.tracks])
-        seconds = _seconds(frames, first_seconds)
+        seconds, there = _seconds(frames, first_seconds), frames.frame_indices >= 0
 
         def scored(outputs: Outputs) -> Looked:
-            tracks = self._tracks(faces, seconds, outputs)
+            tracks = self._tracks(faces, seconds, there, outputs)
             rows = np.zeros(len(is_face), np.int64)
             score = float(self._model.rule.clip_scores(outputs["face_probabilities"], is_face, rows, 1)[0])
             return Looked(faces, ScoredWindow(window.start_seconds, window.end_seconds, score, tracks))
@@ -95,8 +95,9 @@ class FacesHere:
             return WindowRequest(CROPS, {"crops": crops, "is_face": is_face}, scored)
         return WindowRequest(JPEG_FACES, {"face_bytes": _jpegs(crops, is_face)}, scored)
 
-    def _tracks(self, faces: ClipFaces, seconds: np.ndarray, outputs: Outputs) -> tuple[ScoredTrack, ...]:
-        there = slice(len(seconds))  # places that the clip is too short for lie at the end
+    def _tracks(
+        self, faces: ClipFaces, seconds: np.ndarray, there: np.ndarray, outputs: Outputs
+    ) -> tuple[ScoredTrack, ...]:
         return tuple(
             ScoredTrack(
                 score=float(outputs["clip_score"][row]),
@@ -121,7 +122,7 @@ class FacesThere:
     def __init__(self, config: ExtractionConfig, *, pixels: str) -> None:
         self._pixels = pixels
         # The server looks for faces in the frames that it is sent, so those of the places are all it needs.
-        self.plan = FramePlan(config.places, every_frames=config.every_frames)
+        self.plan = replace(config.frame_plan, detect_every_seconds=None)
 
     def request(self, clip_id: str, frames: ClipFrames, window: Window, first_seconds: float) -> WindowRequest | Looked:
         """Return what to ask of a window."""
