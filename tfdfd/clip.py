@@ -14,6 +14,20 @@ OK, NO_FACE, FAILED = "ok", "no_face", "failed"
 STATUSES = (OK, NO_FACE, FAILED)
 
 
+WEAK_SHARE = 1 / 3
+"""Share of a clip's places that must show a face; a verdict on fewer rests on weak evidence."""
+
+
+def is_weak(num_with_face: int, num_places: int) -> bool:
+    """Return whether faces at so few of the places that were looked at are weak evidence."""
+    return num_with_face < WEAK_SHARE * num_places
+
+
+def weak_evidence(num_with_face: int, num_places: int) -> str:
+    """Return how a person is told of few faces."""
+    return f"weak evidence: a face at {num_with_face} of {num_places} places"
+
+
 class TfdfdError(Exception):
     """An error whose message is for the person at the command line: what was wrong, where, what to do."""
 
@@ -219,6 +233,9 @@ class ClipFaces:
     in the frames of the places, for then the tracks are what was detected."""
     frames: ClipFrames | None = field(default=None, repr=False)
     """Where the faces came from (its pixels are not kept in the store)."""
+    turns: int = 0
+    """Counter-clockwise quarter turns by which faces were found, beside those that the file asks for; `frames` and
+    `tracks` are as turned."""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -229,3 +246,13 @@ class ClipFaces:
             raise ValueError(f"{self.clip_id}: {len(self.looks)} looks for {len(self.tracks)} tracks")
         if (self.status != OK) != bool(self.reason):
             raise ValueError(f"{self.clip_id}: a reason belongs to every status but ok, got {self.reason!r}")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the clip: what its frames say, and that there are few faces."""
+        told = () if self.frames is None else self.frames.warnings
+        if self.frames is None or not self.tracks:
+            return told
+        num_filled = int((self.frames.frame_indices >= 0).sum())
+        num_with_face = int(np.any([track.is_face for track in self.tracks], axis=0).sum())
+        return (*told, weak_evidence(num_with_face, num_filled)) if is_weak(num_with_face, num_filled) else told

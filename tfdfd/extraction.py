@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,20 +21,24 @@ from tfdfd.clip import (
     FramePlan,
     TfdfdError,
     Track,
+    is_weak,
 )
 from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.data.frame_source import turn_upright
 from tfdfd.data.store import FaceStore, source_bytes
 from tfdfd.faces.alignment import ALIGNMENTS
+from tfdfd.faces.boxes import turned_back
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.faces.following import at_places, follow
-from tfdfd.faces.tracking import link_tracks
+from tfdfd.faces.tracking import MIN_MEAN_CONFIDENCE, link_tracks
 
 FRAME_RULE = "nearest the centres of equal segments; of H.264 its reference frames"
 EVERY_FRAMES_RULE = "every so many-th frame of a stretch in the middle"
-RULES = 1
-"""Raised whenever the same detections would give other tracks or crops."""
 STRIP_CODEC = "jpeg 4:4:4 q95"
 _SEARCHED_AT_ONCE = 12
+_TURNS_TRIED_IN = 5
+"""Frames of a clip that are turned to find out whether it lies on its side: of 17 that is 0.9 searches more, where all
+would be three."""
 
 
 class FrameSource(Protocol):
@@ -80,7 +85,7 @@ def extraction_fingerprint(
             "crop_size": config.crop_size,
             "strip_codec": STRIP_CODEC,
             "frame_rule": FRAME_RULE,
-            "rules": RULES,
+            "rules": config.track_rules,
             "detect_every_seconds": config.detect_every,
             **every,
         },
@@ -90,6 +95,9 @@ def extraction_fingerprint(
 
 def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None) -> ExtractionConfig:
     """Return how to make crops as others were made; the inverse of `extraction_fingerprint`.
+
+    Faces become tracks by the rules of now: those of then would hand doubtful faces to a model that sees the same crops
+    by either.
 
     Args:
         fingerprint: theirs, e.g. a model's.
@@ -127,39 +135,125 @@ def extraction_config_of(fingerprint: Fingerprint, *, places: int | None = None)
         raise TfdfdError(f"clips cannot be cropped as the model's were: {error}") from error
 
 
-def faces_of_frames(clip_id: str, frames: ClipFrames, detector: Detector, config: ExtractionConfig) -> ClipFaces:
+def faces_of_frames(
+    clip_id: str, frames: ClipFrames, detector: Detector, config: ExtractionConfig, *, tries_turns: bool = True
+) -> ClipFaces:
     """Find, link and crop the faces in the chosen frames of one clip.
+
+    Where too little is found for a sure verdict, _TURNS_TRIED_IN frames are turned by a quarter, a half and three
+    quarters. If one turn shows faces there, all are turned so, and that is taken where it shows enough of them.
 
     Args:
         clip_id: the clip.
         frames: its chosen frames.
         detector: from frames to detections.
         config: how crops are made.
+        tries_turns: whether there is time for turns.
 
     Returns:
-        The tracks and crops, with status ok, or no_face.
+        The tracks and crops, with status ok, or no_face. Of a turned clip tracks and frames are those after the turn.
     """
-    height, width = frames.frames.shape[1:3]
-    rows = frames.detection_rows
-    detections = _search(frames.frames, rows, detector)
-    looks: tuple[Track, ...] = ()
-    if frames.detection_indices is None:
-        tracks = link_tracks(detections, frames.places, config.places, (height, width))
-    else:
-        people = link_tracks(detections, np.arange(len(rows)), len(rows), (height, width))
-        looks = follow(frames, people, detector.look_near)
-        pairs = [
-            (look, track) for look, track in zip(looks, at_places(frames, looks), strict=True) if track is not None
-        ]
-        looks, tracks = tuple(look for look, _ in pairs), tuple(track for _, track in pairs)
-    if not tracks:
-        reason = f"no face found in {len(rows)} frames of {width} x {height}"
-        return ClipFaces(clip_id, NO_FACE, reason, frames=frames)
+    found = _people_of(frames, detector, config)
+    turns = 0
+    if tries_turns and config.track_rules > 1 and not found.is_enough and (likely := _likely_turns(frames, detector)):
+        turned = _turned(frames, likely)
+        again = _people_of(turned, detector, config)
+        if again.is_enough and again.num_places > found.num_places:
+            found, frames, turns = again, turned, likely
+    if not found.tracks:
+        return ClipFaces(clip_id, NO_FACE, _why_no_face(found, frames), frames=frames)
     # Here, since it loads TensorFlow, which a process that only hands out clips does without.
     from tfdfd.faces.crops import crop_tracks
 
-    crops = crop_tracks(frames, tracks, config.crop_size, config.margin, config.alignment)
-    return ClipFaces(clip_id, OK, tracks=tracks, crops=crops, looks=looks, frames=frames)
+    crops = crop_tracks(frames, found.tracks, config.crop_size, config.margin, config.alignment)
+    return ClipFaces(clip_id, OK, tracks=found.tracks, crops=crops, looks=found.looks, frames=frames, turns=turns)
+
+
+@dataclass(frozen=True)
+class _People:
+    """Who was found in the frames of a clip."""
+
+    tracks: tuple[Track, ...]
+    looks: tuple[Track, ...]
+    num_filled: int
+    """Places that have a frame."""
+    num_doubtful: int
+    """Frames with a detection, where there are no tracks."""
+
+    @property
+    def num_places(self) -> int:
+        """Places with a face."""
+        return int(np.any([track.is_face for track in self.tracks], axis=0).sum()) if self.tracks else 0
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether a verdict on these faces is none on weak evidence."""
+        return bool(self.tracks) and not is_weak(self.num_places, self.num_filled)
+
+
+def _people_of(frames: ClipFrames, detector: Detector, config: ExtractionConfig) -> _People:
+    """Find and link the faces of a clip's frames as they lie."""
+    rows, size = frames.detection_rows, frames.frames.shape[1:3]
+    detections = _search(frames.frames, rows, detector)
+    shots, looks_alike = np.zeros(len(frames.frames), np.int64), None
+    if config.track_rules > 1 and any(len(found) for found in detections):
+        from tfdfd.faces.appearance import appearance_of  # loads TensorFlow
+
+        looks_alike, shots = appearance_of(frames.frames, rows, detections)
+    by_rules = {"shots": shots[rows], "looks": looks_alike, "asks_evidence": config.track_rules > 1}
+    looks: tuple[Track, ...] = ()
+    if frames.detection_indices is None:
+        tracks = link_tracks(detections, frames.places, config.places, size, **by_rules)
+    else:
+        people = link_tracks(detections, np.arange(len(rows)), len(rows), size, **by_rules)
+        looks = follow(frames, people, detector.look_near, shots)
+        pairs = [
+            (look, track)
+            for look, track in zip(looks, at_places(frames, looks, shots), strict=True)
+            if track is not None
+        ]
+        looks, tracks = tuple(look for look, _ in pairs), tuple(track for _, track in pairs)
+    num_filled = int((frames.frame_indices >= 0).sum())
+    return _People(tracks, looks, num_filled, sum(len(found) > 0 for found in detections))
+
+
+def _likely_turns(frames: ClipFrames, detector: Detector) -> int:
+    """Return by how many counter-clockwise quarter turns most of a few frames show a face, 0 if by none."""
+    rows = frames.detection_rows
+    few = frames.frames[rows[np.linspace(0, len(rows) - 1, min(_TURNS_TRIED_IN, len(rows))).round().astype(int)]]
+    counts = [0]
+    for number in (1, 2, 3):
+        detections = detector(turn_upright(few, number))
+        counts.append(sum(bool((found.confidences >= MIN_MEAN_CONFIDENCE).any()) for found in detections))
+    return int(np.argmax(counts))
+
+
+def _turned(frames: ClipFrames, quarter_turns: int) -> ClipFrames:
+    """Return frames turned counter-clockwise, with a warning that they were."""
+    warning = f"faces lie on their side or upside down: turned by {90 * quarter_turns}° counter-clockwise to find them"
+    return replace(
+        frames,
+        frames=turn_upright(frames.frames, quarter_turns),
+        info=replace(frames.info, quarter_turns=(frames.info.quarter_turns + quarter_turns) % 4),
+        warnings=(*frames.warnings, warning),
+    )
+
+
+def _why_no_face(found: _People, frames: ClipFrames) -> str:
+    height, width = frames.frames.shape[1:3]
+    where = f"{len(frames.detection_rows)} frames of {width} x {height}"
+    if not found.num_doubtful:
+        return f"no face found in {where}"
+    return f"no face found in {where}, only what might be one in {found.num_doubtful} of them"
+
+
+def boxes_as_shown(faces: ClipFaces, track: Track) -> np.ndarray:
+    """Return the boxes of a track in pixels of the frames as the file shows them, float32 (num_places, 4)."""
+    if not faces.turns or faces.frames is None:
+        return track.boxes_xyxy
+    height, width = faces.frames.frames.shape[1:3]
+    shown = turned_back(track.boxes_xyxy, faces.turns, (height, width))
+    return np.where(track.is_face[:, None], shown, 0).astype(np.float32)
 
 
 def _search(frames: np.ndarray, rows: np.ndarray, detector: Detector) -> list[Detections]:

@@ -96,12 +96,12 @@ def _require_one_store_fits(models: Sequence[LoadedModel], arguments: argparse.N
     """Refuse one store for models whose crops were made in different ways, before any is made."""
     if arguments.store is None:
         return
-    from tfdfd.data.fingerprint import require_same_preprocessing
+    from tfdfd.data.fingerprint import of_single_crops, require_same_preprocessing
 
     for other in models[1:]:
         require_same_preprocessing(
-            models[0].fingerprint,
-            other.fingerprint,
+            of_single_crops(models[0].fingerprint),
+            of_single_crops(other.fingerprint),
             expected_name=model_name(models[0]),
             found_name=model_name(other),
             accept=arguments.accept_mismatch,

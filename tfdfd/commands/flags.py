@@ -32,12 +32,12 @@ def add_config_flags(parser: argparse.ArgumentParser, config: type, *, title: st
 
     Args:
         parser: gets the flags in a group of their own; those of a base class that has a FLAGS_TITLE in one behind it.
-        config: a dataclass; a bool becomes `--name` and `--no-name`.
+        config: a dataclass; a bool becomes `--name` and `--no-name`, and a field whose metadata has `flag` False none.
         title: heading of the group in `--help`.
     """
     titles = {title: parser.add_argument_group(title)}
     hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
+    for field in _fields_with_flags(config):
         own = next(base for base in config.__mro__ if field.name in inspect.get_annotations(base))
         heading = own.__dict__.get("FLAGS_TITLE", title)
         if heading not in titles:
@@ -73,11 +73,15 @@ def config_from_flags(config: type[T], arguments: argparse.Namespace, **override
     Raises:
         TfdfdError: if a value is not allowed.
     """
-    values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    values = {field.name: getattr(arguments, field.name) for field in _fields_with_flags(config)}
     try:
         return config(**(values | overrides))
     except ValueError as error:
         raise TfdfdError(str(error)) from error
+
+
+def _fields_with_flags(config: Any) -> list[dataclasses.Field]:
+    return [field for field in dataclasses.fields(config) if field.metadata.get("flag", True)]
 
 
 def _default_told(field: dataclasses.Field) -> str:

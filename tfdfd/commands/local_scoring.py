@@ -15,7 +15,7 @@ from rich.console import Console
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow
 from tfdfd.commands.inputs import dali_problem, newest_model, no_dali_note, provenance
-from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.data.fingerprint import Fingerprint, of_single_crops, require_same_preprocessing
 from tfdfd.data.frame_source import PyAvFrameSource, one_ahead
 from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
@@ -150,8 +150,8 @@ def check_model(
         TfdfdError: if they differ and that is not accepted.
     """
     warning = require_same_preprocessing(
-        model.fingerprint,
-        extraction_fingerprint(config, detector.settings, provenance(Path())),
+        of_single_crops(model.fingerprint),
+        of_single_crops(extraction_fingerprint(config, detector.settings, provenance(Path()))),
         expected_name="the model",
         found_name="this run",
         accept=accept_mismatch,

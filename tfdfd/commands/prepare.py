@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_fla
 from tfdfd.commands.inputs import data_folder, provenance
 from tfdfd.data.manifest import UNLABELLED, Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
-from tfdfd.faces.config import ExtractionConfig
+from tfdfd.faces.config import ALL_TRACK_RULES, ExtractionConfig
 from tfdfd.workers.events import Done
 from tfdfd.workers.pool import Bugs
 
@@ -79,16 +80,27 @@ def prepare_store(
         TfdfdError: if the store cannot be written or was made otherwise, or if our code failed on a clip; all others
             are done.
     """
-    from tfdfd.data.fingerprint import require_same_preprocessing
+    from tfdfd.data.fingerprint import of_single_crops, require_same_preprocessing
     from tfdfd.data.ready_crops import import_ready_crops
     from tfdfd.data.store import FILE_IS_GONE, FaceStore
     from tfdfd.extraction import clips_to_do
 
     _refuse_what_is_not_honoured(manifest, config, workers, crop_margin)
     path, fingerprint, num_places = planned_store(manifest, folder, config, crop_margin=crop_margin)
+    if not manifest.is_faces and fingerprint.preprocessing["rules"] != config.track_rules:
+        config = replace(config, track_rules=fingerprint.preprocessing["rules"])
+        console.print(
+            f"the face store {path} goes on with the rules that it was made by ({config.track_rules}): there a single "
+            "doubtful face is a person, and tracks run through cuts; prepare another --store to leave them",
+            style="yellow",
+        )
     if expected is not None:
         warning = require_same_preprocessing(
-            expected, fingerprint, expected_name="the model", found_name="this run", accept=accept_mismatch
+            of_single_crops(expected),
+            of_single_crops(fingerprint),
+            expected_name="the model",
+            found_name="this run",
+            accept=accept_mismatch,
         )
         _warn(console, warning)
     store, warning = FaceStore.create_or_open(path, fingerprint, num_places=num_places, accept_mismatch=accept_mismatch)
@@ -145,6 +157,8 @@ def planned_store(
 ) -> tuple[Path, Fingerprint, int]:
     """Return where the store of a manifest lies, the fingerprint of its crops and its places, and make nothing.
 
+    One that is there already keeps the rules by which it links faces to tracks.
+
     Args and Raises: as of `prepare_store`.
     """
     from tfdfd.data.ready_crops import ready_crops_fingerprint
@@ -157,9 +171,22 @@ def planned_store(
         from tfdfd.faces.mtcnn_weights import mtcnn_settings
 
         settings = mtcnn_settings(min_face_share=config.min_face_share)
-        fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
         num_places = config.places
+        fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
+        for rules in ALL_TRACK_RULES[::-1]:
+            found = extraction_fingerprint(replace(config, track_rules=rules), settings, provenance(manifest.root))
+            path = Path(folder) if folder else default_store(manifest, found, num_places)
+            if _is_made_by(path, rules):
+                return path, found, num_places
     return Path(folder) if folder else default_store(manifest, fingerprint, num_places), fingerprint, num_places
+
+
+def _is_made_by(path: Path, track_rules: int) -> bool:
+    """Return whether a store is there that links faces by these rules."""
+    from tfdfd.data.fingerprint import Fingerprint
+
+    file = path / "store.json"
+    return file.is_file() and Fingerprint.from_file(file).preprocessing.get("rules") == track_rules
 
 
 def _require_held(store: FaceStore, reported: Sequence[str]) -> None:

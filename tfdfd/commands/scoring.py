@@ -128,7 +128,10 @@ def score_by(
     )
     if extraction is not None:
         # As the crops there were made, where that is another way than the model's and was accepted.
-        extraction = extraction_config_of(store.fingerprint, places=store.num_places)
+        extraction = dataclasses.replace(
+            extraction_config_of(store.fingerprint, places=store.num_places),
+            track_rules=store.fingerprint.preprocessing["rules"],
+        )
     return score_store(model, store, extraction, clips, report, console, batch_size=arguments.batch_size)
 
 

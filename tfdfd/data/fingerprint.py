@@ -48,6 +48,16 @@ class Fingerprint:
             raise TfdfdError(f"{path} is not a fingerprint: {error}{f'. {advice}' if advice else ''}") from error
 
 
+WHICH_FACES = ("rules",)
+"""Parts of the preprocessing that say which faces are taken of a clip, and nothing of how a crop of one looks."""
+
+
+def of_single_crops(fingerprint: Fingerprint) -> Fingerprint:
+    """Return how single crops look: what a model depends on, whichever faces of a clip it is shown."""
+    kept = {name: value for name, value in fingerprint.preprocessing.items() if name not in WHICH_FACES}
+    return Fingerprint(kept, fingerprint.provenance)
+
+
 def preprocessing_differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return (name, value in one, value in other) wherever they differ; nested dicts give dotted names."""
     differences: list[tuple[str, Any, Any]] = []

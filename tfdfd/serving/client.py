@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 
 from tfdfd.clip import ClipFrames, TfdfdError
-from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.data.fingerprint import Fingerprint, of_single_crops, require_same_preprocessing
 from tfdfd.data.frame_source import OneAhead
 from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import ExtractionConfig
@@ -218,8 +218,8 @@ class ScoringClient:
             return FacesThere(config, pixels=self._pixels)
         detector = self._make_detector(config)
         self.warning = require_same_preprocessing(
-            model.fingerprint,
-            extraction_fingerprint(config, detector.settings, {}),
+            of_single_crops(model.fingerprint),
+            of_single_crops(extraction_fingerprint(config, detector.settings, {})),
             expected_name=f"the {model.target}",
             found_name="this machine",
             accept=self._accept_mismatch,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfdfd.clip import ClipError, ClipFaces, ClipFrames
-from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, ScoredClip, ScoredWindow
+from tfdfd.clip import ClipError, ClipFaces, ClipFrames, is_weak, weak_evidence
+from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, WEAK, ScoredClip, ScoredWindow
 from tfdfd.serving.clip_parts import ClipPart
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class ClipVerdict:
             num_looked_at: places whose frames were looked at.
         """
         self._windows.append(window)
-        self._warnings += [text for text in frames.warnings if text not in self._warnings]
+        told = (faces.frames or frames).warnings  # those of a clip that was turned say so
+        self._warnings += [text for text in told if text not in self._warnings]
         self._no_face = self._no_face or faces.reason
         self.num_looked_at += num_looked_at
         if part.is_cut_short:
@@ -72,12 +73,13 @@ class ClipVerdict:
         scores = [window.score for window in self._windows if window.score is not None]
         missing = [*self._time_is_up(num_places_left_out), *self._unreadable()]
         score = float(np.mean(scores)) if scores else None
+        weak = self._few_faces() if scores else ""
         nothing = NO_FACE if self._windows else FAILED
-        status = nothing if score is None else PARTIAL if missing else OK
+        status = nothing if score is None else WEAK if weak else PARTIAL if missing else OK
         return ScoredClip(
             str(self._path),
             status,
-            "; ".join([self._without_face(), *missing] if status == NO_FACE else missing),
+            "; ".join(filter(None, [self._without_face() if status == NO_FACE else weak, *missing])),
             clip_score=score,
             is_fake=None if score is None else bool(self._rule.is_fake(np.array(score))),
             max_score=max(scores) if scores and self._num_windows > 1 else None,
@@ -85,6 +87,16 @@ class ClipVerdict:
             took_seconds=self._watch.seconds,
             warnings=(*self._warnings, *([self._sound_problem] if self._sound_problem else [])),
         )
+
+    def _few_faces(self) -> str:
+        num_with_face, num_places = (
+            sum(getattr(window, name) for window in self._windows) for name in ("num_with_face", "num_places")
+        )
+        if not is_weak(num_with_face, num_places):
+            return ""
+        num_windows = sum(window.score is not None for window in self._windows)
+        where = f", in {num_windows} of {len(self._windows)} windows" if len(self._windows) > 1 else ""
+        return weak_evidence(num_with_face, num_places) + where
 
     def _without_face(self) -> str:
         if self._num_windows == 1:

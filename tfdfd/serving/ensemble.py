@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.data.fingerprint import Fingerprint, of_single_crops, require_same_preprocessing
 from tfdfd.data.merged_splits import merge_splits
 from tfdfd.data.splits import SPLITS, TRAIN, VAL
 from tfdfd.data.tables import values
@@ -130,8 +130,8 @@ def _require_same_crops(models: Sequence[LoadedModel], accept: bool) -> str:
             )
         found.append(
             require_same_preprocessing(
-                first.fingerprint,
-                other.fingerprint,
+                of_single_crops(first.fingerprint),
+                of_single_crops(other.fingerprint),
                 expected_name=first.name,
                 found_name=other.name,
                 accept=accept,
