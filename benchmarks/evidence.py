@@ -35,7 +35,7 @@ from PIL import Image
 from skimage import data as pictures
 
 from tfdfd.clip import ClipFrames, Detections, FramePlan, Track, VideoInfo, is_weak
-from tfdfd.data.frame_source import PyAvFrameSource
+from tfdfd.data.frame_source import PyAvFrameSource, turn_upright
 from tfdfd.extraction import faces_of_frames
 from tfdfd.faces import tracking
 from tfdfd.faces.config import ExtractionConfig
@@ -52,6 +52,7 @@ REGIONS = ((0.4, 0.4), (0.3, 0.5), (0.5, 0.25), (0.25, 0.35))
 """Height and width of background regions as shares of the frame's, the first that fit."""
 REGIONS_A_CLIP = 3
 NUM_CROPS = 500
+PARTS = ("thresholds", "turns")
 MIN_FACES = (1, 2, 3, 4, 6)
 MIN_CONFIDENCES = (0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)
 Frames = np.ndarray
@@ -76,20 +77,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of clips with a face")
     parser.add_argument("--crops", required=True, metavar="DIR", help="folder of pictures of one face")
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="tables to print")
     parser.add_argument("--scores", metavar="FILE", help="lines of `tfdfd score --json` over the same clips")
     arguments = parser.parse_args()
     from tfdfd.faces.mtcnn import MTCNN
 
-    detector = MTCNN()
+    detector, folder = MTCNN(), Path(arguments.data)
+    if "thresholds" in arguments.parts:
+        thresholds(detector, folder, Path(arguments.crops))
+    if "turns" in arguments.parts:
+        turn_table(detector, folder)
+    if arguments.scores:
+        few_faces_table(Path(arguments.scores))
+
+
+def thresholds(detector: Any, folder: Path, crop_folder: Path) -> None:
+    """Print the table of thresholds, and the clips without a face in which most was found."""
 
     def look(frames: Iterator[tuple[str, Frames]]) -> list[Found]:
         return [Found(name, detector(one), one.shape[1:3]) for name, one in frames]
 
-    clips = look(real_clips(Path(arguments.data)))
-    poor = look((name, poorer(frames)) for name, frames in real_clips(Path(arguments.data)))
-    backgrounds = look(background_clips(Path(arguments.data), {one.name: one for one in clips}))
+    clips = look(real_clips(folder))
+    poor = look((name, poorer(frames)) for name, frames in real_clips(folder))
+    backgrounds = look(background_clips(folder, {one.name: one for one in clips}))
     objects = look(object_clips())
-    crops = look(crop_pictures(Path(arguments.crops)))
+    crops = look(crop_pictures(crop_folder))
     without = [*backgrounds, *objects]
     stills = [Found(one.name, [found], one.size) for one in without for found in one.detections]
     print(
@@ -105,9 +117,6 @@ def main() -> None:
                 f"  {one.name}: at {where} of {len(one.detections)} places, mean {confidences.mean():.3f}, "
                 f"greatest {confidences.max():.3f}"
             )
-    turn_table(detector, Path(arguments.data))
-    if arguments.scores:
-        few_faces_table(Path(arguments.scores))
 
 
 def threshold_table(
@@ -153,10 +162,10 @@ def turn_table(detector: Any, folder: Path) -> None:
         f"\n{'clips':>28} {'as they lie':>12} {'after turns':>12} {'rightly turned':>15} {'seconds':>8} {'without':>8}"
     )
 
-    def row(name: str, clips: Iterator[tuple[str, Frames]], right: int | None) -> None:
+    def row(name: str, clips: Iterator[Frames], right: int | None) -> None:
         plain, found, rightly, seconds = 0, 0, 0, [0.0, 0.0]
         number = 0
-        for _, frames in clips:
+        for frames in clips:
             number += 1
             for way, tries in enumerate((True, False)):
                 began = time.perf_counter()
@@ -173,13 +182,10 @@ def turn_table(detector: Any, folder: Path) -> None:
             flush=True,
         )
 
+    halves = [half(frames) for _, frames in real_clips(folder)]
     for turns in range(4):
-        turned = (
-            (name, np.ascontiguousarray(np.rot90(half(frames), turns, axes=(1, 2))))
-            for name, frames in real_clips(folder)
-        )
-        row(f"turned by {90 * turns}", turned, -turns % 4)
-    row("of objects, no face", object_clips(), None)
+        row(f"turned by {90 * turns}", (turn_upright(frames, turns) for frames in halves), -turns % 4)
+    row("of objects, no face", (frames for _, frames in object_clips()), None)
 
 
 def few_faces_table(scores: Path) -> None:

@@ -130,7 +130,7 @@ def score_by(
         # As the crops there were made, where that is another way than the model's and was accepted.
         extraction = dataclasses.replace(
             extraction_config_of(store.fingerprint, places=store.num_places),
-            track_rules=store.fingerprint.preprocessing["rules"],
+            track_rules=store.fingerprint.preprocessing.get("rules", 1),
         )
     return score_store(model, store, extraction, clips, report, console, batch_size=arguments.batch_size)
 

@@ -124,8 +124,9 @@ def compare_faces(
     if not is_in_both.any():
         raise _OfAnotherKind(OTHER_LENGTH, f"{lengths}: no frame of the fake with a face is in both")
     places = np.flatnonzero(is_in_both)
-    fakes = _read(fake, fake_info, indices[places])
-    originals = _read(original, original_info, indices[places])
+    turns = record.get("turns_beside_file", 0)
+    fakes = _read(fake, fake_info, indices[places], turns)
+    originals = _read(original, original_info, indices[places], turns)
     background = np.stack([_is_background(tracks, place, fakes.shape[1:3]) for place in places.tolist()])
     placement = _placement(fakes, originals, background, lengths, is_longer)
     placed, is_covered = placement.placed(originals, *fakes.shape[1:3])
@@ -170,8 +171,9 @@ def _placement(
         raise
 
 
-def _read(path: Path, info: ProbedVideo, indices: np.ndarray) -> np.ndarray:
-    return turn_upright(read_frames(path, info, indices), info.quarter_turns)
+def _read(path: Path, info: ProbedVideo, indices: np.ndarray, turns: int) -> np.ndarray:
+    """Return frames as the fake's were when its faces were found, turned once more by some quarters maybe."""
+    return turn_upright(read_frames(path, info, indices), (info.quarter_turns + turns) % 4)
 
 
 def _track_of(track: Mapping[str, Any]) -> Track:

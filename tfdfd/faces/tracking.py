@@ -32,7 +32,11 @@ MIN_FACES = 2
 """Faces of a track, where its shot has at least MIN_FRAMES_TO_JUDGE frames, and of all tracks of such a clip."""
 MIN_FRAMES_TO_JUDGE = 4
 MIN_MEAN_CONFIDENCE = 0.9
-"""Mean confidence of a track."""
+"""Mean confidence of a track. Chosen by `benchmarks/evidence.py`: of 120 clips without a face (48 backgrounds of real
+clips, 72 of objects) one keeps a track, on weak evidence; 13 did while the main track stayed whatever it was. Of 39
+real clips none is lost, at a quarter of their size and badly coded one, as before; with 0.93 one of the good ones is.
+Of 2,040 single frames without a face 5 show one instead of 33, of 500 pictures of a face 21 are lost instead of 13.
+Asking for four faces takes the last false clip away, and everybody who is seen three times."""
 
 
 def link_tracks(
