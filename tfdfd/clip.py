@@ -16,8 +16,8 @@ STATUSES = (OK, NO_FACE, FAILED)
 
 WEAK_SHARE = 1 / 3
 """Share of a clip's places that must show a face; a verdict on fewer rests on weak evidence. Of 45 people in real
-clips, scored by the demo's model, one face said another verdict than all 17 in 11 % of draws, two in 7 %, five in 4.6 %,
-eight in 3.4 % (`benchmarks/evidence.py`)."""
+clips, scored by the demo's model, one face said another verdict than all 17 in 11 % of draws, two in 7 %, five in
+4.6 %, eight in 3.4 % (`benchmarks/evidence.py`)."""
 
 
 def is_weak(num_with_face: int, num_places: int) -> bool:
