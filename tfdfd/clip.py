@@ -20,6 +20,10 @@ clips, scored by the demo's model, one face said another verdict than all 17 in 
 4.6 %, eight in 3.4 % (`benchmarks/evidence.py`)."""
 
 
+WEAK_EVIDENCE = "weak evidence"
+"""What a warning of few faces begins with."""
+
+
 def is_weak(num_with_face: int, num_places: int) -> bool:
     """Return whether faces at so few of the places that were looked at are weak evidence."""
     return num_with_face < WEAK_SHARE * num_places
@@ -27,7 +31,7 @@ def is_weak(num_with_face: int, num_places: int) -> bool:
 
 def weak_evidence(num_with_face: int, num_places: int) -> str:
     """Return how a person is told of few faces."""
-    return f"weak evidence: a face at {num_with_face} of {num_places} places"
+    return f"{WEAK_EVIDENCE}: a face at {num_with_face} of {num_places} places"
 
 
 class TfdfdError(Exception):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from tfdfd.clip import OK
+from tfdfd.clip import OK, WEAK_EVIDENCE
 from tfdfd.data.rows import StripRows
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import columns, rows_where
@@ -36,7 +36,7 @@ class ScoredClips:
     status: np.ndarray
     """object, shape (n,): status of each clip in the store."""
     reason: np.ndarray
-    """object, shape (n,): why a status is not ok."""
+    """object, shape (n,): why a status is not ok, or that it is so on weak evidence."""
 
     @staticmethod
     def of(
@@ -44,9 +44,16 @@ class ScoredClips:
     ) -> ScoredClips:
         """Put together what was scored of the clips of a store; rows as `scoring_rows` returns them."""
         found = columns(clips, ["clip_id"]).merge(
-            columns(store.clips(), ("clip_id", "status", "reason")), on="clip_id", how="left", validate="one_to_one"
+            columns(store.clips(), ("clip_id", "status", "reason", "warnings")),
+            on="clip_id",
+            how="left",
+            validate="one_to_one",
         )
-        status, reason = (found[name].to_numpy(object) for name in ("status", "reason"))
+        status, reason = (found[name].to_numpy(object, copy=True) for name in ("status", "reason"))
+        # Of a clip with status ok the reason is empty, but where few of its places show a face.
+        for row in np.flatnonzero(status == OK):
+            weak = [warning for warning in found["warnings"].iloc[row] if warning.startswith(WEAK_EVIDENCE)]
+            reason[row] = "; ".join(weak)
         return ScoredClips(clips.reset_index(drop=True), groups, rows, logits, status, reason)
 
     @property
