@@ -279,7 +279,8 @@ def test_a_clip_that_lies_on_its_side_is_turned_and_says_so(short):
     assert window.turned_degrees == 90
     assert any("turned by 90" in warning for warning in clip.warnings)
     # Turned frames are 64 high and 48 wide; in the frame as shown, x counts from its right edge.
-    assert window.tracks[0].boxes_xyxy[0].tolist() == [64 - 36, 4, 64 - 20, 20]
+    (track, *_) = window.tracks
+    assert track.boxes_xyxy[track.is_face][0].tolist() == [64 - 36, 4, 64 - 20, 20]
 
 
 def test_with_a_time_limit_nothing_is_turned(short):

@@ -126,7 +126,8 @@ def _finished(faces: FoundFaces, track_of: tf.Tensor, num_tracks: tf.Tensor, sho
     of_shot = tf.equal(tf.gather(shots, tf.gather(faces.rows, firsts))[:, None], shots[None])
     min_faces = _min_faces(tf.reduce_sum(tf.cast(of_shot, tf.int32), axis=1))
     is_kept = (counts >= min_faces) & (tf.cast(means, tf.float64) >= rules.MIN_MEAN_CONFIDENCE)
-    is_enough = tf.reduce_sum(tf.boolean_mask(counts, is_kept)) >= _min_faces(num_frames)
+    with_face = tf.unique(tf.boolean_mask(faces.rows, tf.gather(is_kept, track_of))).y
+    is_enough = tf.size(with_face) >= _min_faces(num_frames)
     kept = tf.boolean_mask(order, tf.gather(is_kept, order) & is_enough)
 
     rank = tf.scatter_nd(kept[:, None], tf.range(1, tf.size(kept) + 1), [num_tracks]) - 1
