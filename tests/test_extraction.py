@@ -1,5 +1,6 @@
 """Extraction with a scripted frame source and detector: every clip gets a status, none stops the run."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ from tfdfd.data.frame_plan import plan_frames
 from tfdfd.data.record_paths import boxes_of_every_frame
 from tfdfd.data.store import FaceStore
 from tfdfd.data.store_records import record_of
-from tfdfd.extraction import clips_to_do, extract_clip, extraction_fingerprint, faces_of_clips
+from tfdfd.extraction import (
+    boxes_as_shown,
+    clips_to_do,
+    extract_clip,
+    extraction_fingerprint,
+    faces_of_clips,
+    faces_of_frames,
+)
 from tfdfd.faces.config import ExtractionConfig
 
 CONFIG = ExtractionConfig(places=3, crop_size=16, margin=0.0)
@@ -173,3 +181,118 @@ def test_sparse_detection_and_alignment_are_in_the_fingerprint():
 
     assert differences(detect_every=1.0) == [("detect_every_seconds", None, 1.0)]
     assert differences(alignment="landmarks") == [("alignment", "none", "landmarks")]
+
+
+class OnlyUpright:
+    """Sees the white square of 16 px in a frame, as surely as it is told to, but only in the right half of the frame.
+
+    A face that lies on its side in the file is thus found when the frames are turned so that it comes there.
+    """
+
+    settings = {"name": "upright"}  # noqa: RUF012
+
+    def __init__(self, confidence=0.99):
+        self.confidence, self.num_frames = confidence, 0
+
+    def __call__(self, frames):
+        self.num_frames += len(frames)
+        return [self._look(frame) for frame in frames]
+
+    def _look(self, frame):
+        lines, columns = np.nonzero(frame[..., 0] > 200)
+        if not len(lines) or columns.min() < frame.shape[1] / 2 or lines.min() < frame.shape[0] / 2:
+            return Detections.none()
+        box = np.array([[columns.min(), lines.min(), columns.max() + 1, lines.max() + 1]], np.float32)
+        return Detections(box, np.zeros((1, 5, 2), np.float32), np.array([self.confidence], np.float32))
+
+
+def on_its_side(num_frames=6, num_with_face=6):
+    """Return frames whose square is at the lower right once they are turned by a quarter counter-clockwise."""
+    upright = np.full((num_frames, 64, 48, 3), 60, np.uint8)
+    upright[:num_with_face, 40:56, 26:42] = 255
+    frames = np.ascontiguousarray(np.rot90(upright, -1, axes=(1, 2)))
+    info = dataclasses.replace(INFO, num_frames=num_frames, pts=np.arange(num_frames))
+    indices = np.arange(num_frames)
+    return ClipFrames(frames, indices, indices, info, "pyav", "drawn")
+
+
+TURN_CONFIG = dataclasses.replace(CONFIG, places=6)
+
+
+def test_where_no_face_stands_upright_quarter_turns_are_tried_and_said():
+    faces = faces_of_frames("clip", on_its_side(), OnlyUpright(), TURN_CONFIG)
+    assert (faces.status, faces.turns, faces.tracks[0].num_faces) == (OK, 1, 6)
+    assert faces.tracks[0].boxes_xyxy[0].tolist() == [26, 40, 42, 56]
+    assert faces.crops[0].min() == 255, "cut from the turned frames"
+    # In the frame as the file shows it, which is 64 wide and 48 high, the square lies elsewhere.
+    shown = boxes_as_shown(faces, faces.tracks[0])[0].astype(int)
+    assert on_its_side().frames[0][shown[1] : shown[3], shown[0] : shown[2]].min() == 255
+    record = record_of(faces, ["strip"], -1)
+    assert (record["quarter_turns"], record["turns_beside_file"]) == (1, 1)
+    assert any("turned by 90" in warning for warning in record["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("frames", "detector"),
+    [
+        (on_its_side(num_with_face=0), OnlyUpright()),
+        (on_its_side(num_with_face=1), OnlyUpright()),
+        (on_its_side(), OnlyUpright(confidence=0.85)),
+    ],
+)
+def test_a_turn_that_shows_too_little_is_not_taken(frames, detector):
+    faces = faces_of_frames("clip", frames, detector, TURN_CONFIG)
+    assert (faces.status, faces.turns) == (NO_FACE, 0)
+    assert "turns_beside_file" not in record_of(faces, [], -1)
+
+
+def test_turns_are_tried_only_where_nothing_sure_is_found_and_there_is_time():
+    upright = on_its_side()
+    upright = dataclasses.replace(upright, frames=np.ascontiguousarray(np.rot90(upright.frames, 1, axes=(1, 2))))
+    detector = OnlyUpright()
+    assert faces_of_frames("clip", upright, detector, TURN_CONFIG).turns == 0
+    assert detector.num_frames == 6
+    for config, tries_turns in ((TURN_CONFIG, False), (dataclasses.replace(TURN_CONFIG, track_rules=1), True)):
+        detector = OnlyUpright()
+        faces = faces_of_frames("clip", on_its_side(), detector, config, tries_turns=tries_turns)
+        assert (faces.status, detector.num_frames) == (NO_FACE, 6)
+
+
+def test_few_faces_are_weak_evidence_and_one_is_none():
+    def found(num_with_face):
+        frames = on_its_side(num_frames=12, num_with_face=num_with_face)
+        upright = np.ascontiguousarray(np.rot90(frames.frames, 1, axes=(1, 2)))
+        config = dataclasses.replace(CONFIG, places=12)
+        return faces_of_frames("clip", dataclasses.replace(frames, frames=upright), OnlyUpright(), config)
+
+    assert found(4).warnings == ()
+    assert found(3).warnings == ("weak evidence: a face at 3 of 12 places",)
+    assert found(1).status == NO_FACE
+    assert "might be one in 1 of them" in found(1).reason
+
+
+@pytest.mark.parametrize("detect_every", [None, 0.1])
+def test_a_cut_parts_people_who_are_at_the_same_place(detect_every):
+    num_frames = 40
+    frames = np.zeros((num_frames, 48, 64, 3), np.uint8)
+    frames[:20], frames[20:] = (200, 30, 30), (30, 30, 200)
+    frames[:, 30:46, 40:56] = 255
+    info = dataclasses.replace(INFO, num_frames=num_frames, pts=np.arange(num_frames))
+    config = dataclasses.replace(CONFIG, places=8, detect_every=detect_every)
+    planned = plan_frames(config.frame_plan, info, Path("clip"))
+    read = ClipFrames(
+        frames[planned.to_read],
+        planned.places_of_read,
+        planned.of_places,
+        info,
+        "pyav",
+        "drawn",
+        detection_indices=planned.looked_at,
+    )
+    detector = OnlyUpright()
+    detector.look_near = lambda near, boxes, rows: detector(near)
+    first, second = faces_of_frames("clip", read, detector, config).tracks
+    assert first.is_face.tolist() == [True] * 4 + [False] * 4
+    assert second.is_face.tolist() == [False] * 4 + [True] * 4
+    (one,) = faces_of_frames("clip", read, detector, dataclasses.replace(config, track_rules=1)).tracks
+    assert one.is_face.all()

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-OK, PARTIAL, NO_FACE, FAILED = "ok", "partial", "no_face", "failed"
-SCORE_STATUSES = (OK, PARTIAL, NO_FACE, FAILED)
-"""`partial`: scored, but by less than asked for: the time was up, or windows of it could not be read."""
+OK, PARTIAL, WEAK, NO_FACE, FAILED = "ok", "partial", "weak_evidence", "no_face", "failed"
+SCORE_STATUSES = (OK, PARTIAL, WEAK, NO_FACE, FAILED)
+"""`partial`: scored, but by less than asked for: the time was up, or windows of it could not be read. `weak_evidence`:
+scored, but fewer of the places that were looked at show a face than `tfdfd.clip.WEAK_SHARE`; partial or not."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class ScoredWindow:
     """None where it shows no face."""
     tracks: tuple[ScoredTrack, ...] = ()
     """The main person first."""
+    num_places: int = 0
+    """Places that were looked at."""
+    turned_degrees: int = 0
+    """Counter-clockwise, by which its frames were turned to find faces, beside what the file asks for: 0, 90, 180, 270.
+    Boxes lie in the frames as the file shows them, crops are as turned."""
+
+    @property
+    def num_with_face(self) -> int:
+        """Places at which anybody's face was scored."""
+        return int(np.any([track.is_face for track in self.tracks], axis=0).sum()) if self.tracks else 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,16 @@ class ScoredClip:
         if (self.status != OK) != bool(self.reason):
             raise ValueError(f"{self.path}: a reason belongs to every status but ok, got {self.reason!r}")
 
+    @property
+    def num_places(self) -> int:
+        """Places that were looked at."""
+        return sum(window.num_places for window in self.windows)
+
+    @property
+    def num_with_face(self) -> int:
+        """Places at which anybody's face was scored."""
+        return sum(window.num_with_face for window in self.windows)
+
     def without_crops(self) -> ScoredClip:
         """Return the clip without the crops of its tracks, which are most of its memory."""
         windows = tuple(
@@ -96,6 +117,8 @@ class ScoredClip:
             "clip_score": self.clip_score,
             "is_fake": self.is_fake,
             "max_score": self.max_score,
+            "num_places": self.num_places,
+            "num_places_with_face": self.num_with_face,
             "took_seconds": round(self.took_seconds, 3),
             "warnings": list(self.warnings),
             "windows": [_window_json(window) for window in self.windows],
@@ -107,6 +130,9 @@ def _window_json(window: ScoredWindow) -> dict[str, Any]:
         "start_seconds": round(window.start_seconds, 3),
         "end_seconds": round(window.end_seconds, 3),
         "score": window.score,
+        "num_places": window.num_places,
+        "num_places_with_face": window.num_with_face,
+        "turned_degrees": window.turned_degrees,
         "tracks": [
             {
                 "score": track.score,

@@ -1,5 +1,6 @@
 """`tfdfd score`: what it prints and where its pictures go, with a scorer whose answers are known."""
 
+import dataclasses
 import json
 import shutil
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ from tfdfd.commands import local_scoring, score
 from tfdfd.commands.console import run_command
 from tfdfd.commands.score import main
 from tfdfd.models.scoring import ScoringRule
-from tfdfd.scored_clip import FAILED, PARTIAL, ScoredClip
+from tfdfd.scored_clip import FAILED, PARTIAL, WEAK, ScoredClip
 
 SCORER = SimpleNamespace(model=SimpleNamespace(rule=ScoringRule(), folder="saved_models/fake/1", name="fake/1"))
 
@@ -69,9 +70,9 @@ def test_a_folder_is_a_table_with_every_clip(folder, asked, capfd):
     assert asked["paths"] == ["clips/a.mp4", "clips/broken.mp4", "clips/inner/a.mp4"]
     rows = [line.split("│")[1:-1] for line in out.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["clips/a.mp4", "0.7000", "fake", "ok", "0.0", ""],
-        ["clips/broken.mp4", "-", "not scored", "failed", "0.0", "the file is empty"],
-        ["clips/inner/a.mp4", "0.7000", "fake", "ok", "0.0", ""],
+        ["clips/a.mp4", "0.7000", "fake", "ok", "2 of 2", "0.0", ""],
+        ["clips/broken.mp4", "-", "not scored", "failed", "-", "0.0", "the file is empty"],
+        ["clips/inner/a.mp4", "0.7000", "fake", "ok", "2 of 2", "0.0", ""],
     ]
     assert "saved_models/fake/1" in out
 
@@ -81,6 +82,8 @@ def test_json_is_one_line_a_clip_and_nothing_else_on_stdout(folder, asked, capfd
     lines = [json.loads(line) for line in out.splitlines()]
     assert [(line["path"], line["status"]) for line in lines] == [("clips/a.mp4", "ok"), ("clips/broken.mp4", "failed")]
     assert lines[0]["clip_score"] == pytest.approx(0.7)
+    assert (lines[0]["num_places"], lines[0]["num_places_with_face"]) == (2, 2)
+    assert lines[0]["windows"][0]["turned_degrees"] == 0
     (face, _) = lines[0]["windows"][0]["tracks"][0]["faces"]
     assert face == {"seconds": 0.2, "box": [40, 30, 80, 80], "fake_probability": pytest.approx(0.6)}
     assert lines[1] | {"took_seconds": 0} == {
@@ -90,6 +93,8 @@ def test_json_is_one_line_a_clip_and_nothing_else_on_stdout(folder, asked, capfd
         "clip_score": None,
         "is_fake": None,
         "max_score": None,
+        "num_places": 0,
+        "num_places_with_face": 0,
         "took_seconds": 0,
         "warnings": [],
         "windows": [],
@@ -121,6 +126,17 @@ def test_what_was_left_out_is_announced(folder, asked, capfd, monkeypatch):
     assert "partial: a.mp4: time for 3 of 17 frames" in out
     assert "warning: a.mp4: HDR" in out
     assert "1 of 1 clips have warnings" in err
+
+
+def test_weak_evidence_stands_in_the_table_and_below_it_and_is_scored(folder, asked, capfd, monkeypatch):
+    few = clip([(0, 1, [track([0.1, 0.3, 0.5, 0.7], [0.9, None, None, None])])], path="a.mp4")
+    weak = dataclasses.replace(few, status=WEAK, reason="weak evidence: a face at 1 of 4 places")
+    monkeypatch.setattr(local_scoring, "begin_scoring", lambda *_, **__: (SCORER, iter([weak])))
+    out, err = said(capfd, "clips/a.mp4")
+    (row,) = [line.split("│")[1:-1] for line in out.splitlines() if line.startswith("│")]
+    assert [cell.strip() for cell in row[:5]] == ["a.mp4", "0.9000", "fake?", "weak_evidence", "1 of 4"]
+    assert "a face at 1 of 4 places" in out
+    assert "1 of 1 clips are scored on weak evidence" in err
 
 
 def test_options_reach_the_scorer(folder, asked, capfd):

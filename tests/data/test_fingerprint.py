@@ -3,7 +3,7 @@
 import pytest
 
 from tfdfd.clip import TfdfdError
-from tfdfd.data.fingerprint import Fingerprint, require_same_preprocessing
+from tfdfd.data.fingerprint import Fingerprint, of_single_crops, require_same_preprocessing
 
 MODEL = Fingerprint({"detector": {"name": "mtcnn", "min_face_share": 0.05}, "margin": 0.3}, {"source": "a"})
 STORE = Fingerprint({"detector": {"name": "mtcnn", "min_face_share": 0.1}, "margin": 0.3}, {"source": "b"})
@@ -26,6 +26,19 @@ def test_a_mismatch_is_refused_with_both_values():
 
 def test_accepted_it_is_still_printed():
     assert "0.05 in the model, 0.1 in the store" in compare(STORE, accept=True)
+
+
+def test_crops_of_other_track_rules_are_crops_alike():
+    older, newer = (Fingerprint({**MODEL.preprocessing, "rules": rules}) for rules in (1, 2))
+    assert compare_all(of_single_crops(older), of_single_crops(newer)) == ""
+    with pytest.raises(TfdfdError, match="rules: 1 in a, 2 in b"):
+        compare_all(older, newer)
+    with pytest.raises(TfdfdError, match="margin"):
+        compare_all(of_single_crops(older), of_single_crops(Fingerprint({**newer.preprocessing, "margin": 0.5})))
+
+
+def compare_all(one, other):
+    return require_same_preprocessing(one, other, expected_name="a", found_name="b", accept=False)
 
 
 def test_a_fingerprint_survives_its_file(tmp_path):

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from tests.scored_clips import scored_clips
+from tests.stores import frames_of, new_store, ok_clip, track_of
+from tfdfd.clip import FAILED, NO_FACE, ClipFaces
 from tfdfd.evaluation.metrics import FigureSettings
-from tfdfd.evaluation.scores import clip_table, face_table, score_figures, track_table
+from tfdfd.evaluation.scores import ScoredClips, clip_table, face_table, score_figures, track_table
 from tfdfd.models.scoring import ScoringRule
 
 RULE = ScoringRule(over_tracks="max", no_evidence_score=0.25, threshold=0.6)
@@ -36,6 +38,19 @@ def test_the_clip_table_has_every_clip_with_its_status(scored):
     assert table["status"].tolist() == ["ok", "ok", "no_face", "failed"]
     assert table["num_tracks"].tolist() == [2, 1, 0, 0]
     assert table["num_faces"].tolist() == [4, 1, 0, 0]
+
+
+def test_a_clip_of_few_faces_says_so_in_the_table(scored, tmp_path):
+    store = new_store(tmp_path / "store", num_places=6)
+    frames = frames_of(indices=range(6))
+    with store.writing():
+        store.write(ok_clip("a", track_of([True] + [False] * 5), frames=frames), source_bytes=1)
+        store.write(ok_clip("b", track_of([True] * 6), frames=frames), source_bytes=1)
+        store.write(ClipFaces("c", NO_FACE, "no face found"), source_bytes=1)
+        store.write(ClipFaces("d", FAILED, "cut off"), source_bytes=1)
+    table = clip_table(ScoredClips.of(scored.clips, scored.groups, store, scored.rows, scored.logits), RULE)
+    assert table["reason"].tolist() == ["weak evidence: a face at 1 of 6 places", "", "no face found", "cut off"]
+    assert table["status"].tolist() == ["ok", "ok", "no_face", "failed"]
 
 
 def test_tracks_and_faces_have_rows_of_their_own(scored):

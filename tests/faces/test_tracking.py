@@ -103,11 +103,53 @@ def test_a_doubtful_track_is_dropped_beside_a_better_one():
 
 
 @pytest.mark.parametrize("confidence", [0.99, 0.72])
-def test_the_only_face_of_a_clip_is_kept(confidence):
+def test_the_only_face_of_a_clip_is_no_evidence_but_by_the_first_rules(confidence):
     frames = [frame() for _ in range(17)]
     frames[3] = frame(face(500, 400, 100, confidence))
-    (track,) = link(frames)
+    assert link(frames) == ()
+    (track,) = link_tracks(frames, np.arange(17), 17, FRAME_SIZE, asks_evidence=False)
     assert np.flatnonzero(track.is_face).tolist() == [3]
+
+
+def test_a_lamp_that_is_doubtful_at_four_places_is_no_face():
+    frames = [frame(face(500, 400, 100, 0.85 + 0.02 * (i % 4))) if i % 4 == 0 else frame() for i in range(17)]
+    assert link(frames) == ()
+
+
+@pytest.mark.parametrize(("confidence", "is_kept"), [(0.97, True), (0.85, False)])
+def test_a_picture_needs_one_sure_face(confidence, is_kept):
+    assert bool(link([frame(face(500, 400, 100, confidence))])) == is_kept
+
+
+def test_no_track_crosses_a_cut():
+    frames = [frame(face(500, 400)) for _ in range(17)]
+    tracks = link_tracks(frames, np.arange(17), 17, FRAME_SIZE, shots=np.repeat([0, 1, 2], [6, 6, 5]))
+    assert [np.flatnonzero(track.is_face).tolist() for track in tracks] == [
+        [0, 1, 2, 3, 4, 5],
+        [6, 7, 8, 9, 10, 11],
+        [12, 13, 14, 15, 16],
+    ]
+
+
+def test_one_face_is_a_person_in_a_shot_of_few_frames_but_no_clip():
+    frames = [frame(face(500, 400)) for _ in range(6)]
+    assert len(link_tracks(frames, np.arange(6), 6, FRAME_SIZE, shots=np.arange(6))) == 6
+    frames[1:] = [frame()] * 5
+    assert link_tracks(frames, np.arange(6), 6, FRAME_SIZE, shots=np.arange(6)) == ()
+
+
+def test_a_face_that_looks_otherwise_is_another_person_at_the_same_place():
+    frames = [frame(face(500, 400)) for _ in range(10)]
+    looks = [np.full((1, 2), 0.0 if i < 5 else 0.6, np.float32) for i in range(10)]
+    tracks = link_tracks(frames, np.arange(10), 10, FRAME_SIZE, looks=looks)
+    assert [np.flatnonzero(track.is_face).tolist() for track in tracks] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    slowly = [np.full((1, 2), 0.06 * i, np.float32) for i in range(10)]
+    assert len(link_tracks(frames, np.arange(10), 10, FRAME_SIZE, looks=slowly)) == 1
+
+
+def test_a_shot_for_each_frame_is_asked_for():
+    with pytest.raises(ValueError, match="got 1 shots for the detections of 2 frames"):
+        link_tracks([frame(), frame()], np.arange(2), 2, FRAME_SIZE, shots=np.zeros(1, int))
 
 
 def test_a_still_picture_keeps_all_its_people():

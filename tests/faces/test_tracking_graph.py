@@ -11,6 +11,8 @@ from tfdfd.faces.assignment_graph import assign
 from tfdfd.faces.tracking_graph import FoundFaces, link_tracks
 
 HEIGHT, WIDTH = 360, 640
+LOOK = 2
+"""Numbers that say what a face looks like, here."""
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +26,15 @@ def graph():
                 tf.TensorSpec([None]),
                 tf.TensorSpec([None], tf.int32),
             ),
-            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([None, LOOK]),
+            tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([2], tf.int32),
         ],
         autograph=False,
     )
 
 
-def linked(graph, frames: list[Detections]) -> list[Track]:
+def linked(graph, frames: list[Detections], looks: list[np.ndarray], shots: np.ndarray) -> list[Track]:
     """Link in the graph, and turn what comes out into tracks."""
     faces = FoundFaces(
         *(
@@ -40,7 +43,7 @@ def linked(graph, frames: list[Detections]) -> list[Track]:
         ),
         tf.constant(np.repeat(np.arange(len(frames), dtype=np.int32), [len(found) for found in frames])),
     )
-    found = graph(faces, tf.constant(len(frames)), tf.constant([HEIGHT, WIDTH]))
+    found = graph(faces, tf.constant(np.concatenate(looks)), tf.constant(shots, tf.int32), tf.constant([HEIGHT, WIDTH]))
     return [Track(*(values[row].numpy() for values in found)) for row in range(len(found.is_face))]
 
 
@@ -71,13 +74,19 @@ def scene(rng: np.random.Generator) -> list[Detections]:
     return frames
 
 
-def test_random_scenes_give_the_tracks_of_numpy(graph):
+@pytest.mark.parametrize("has_cuts", [False, True])
+def test_random_scenes_give_the_tracks_of_numpy(graph, has_cuts):
     rng = np.random.default_rng(5)
     num_tracks = []
     for _ in range(400):
         frames = scene(rng)
-        expected = tracking.link_tracks(frames, np.arange(len(frames)), len(frames), (HEIGHT, WIDTH))
-        found = linked(graph, frames)
+        # Looks of which some are too far apart to be one person's, and none so near the limit that rounding decides.
+        looks = [rng.integers(0, 3, (len(found), LOOK)).astype(np.float32) * 0.4 * has_cuts for found in frames]
+        shots = np.cumsum(rng.uniform(size=len(frames)) < 0.15 * has_cuts)
+        expected = tracking.link_tracks(
+            frames, np.arange(len(frames)), len(frames), (HEIGHT, WIDTH), shots=shots, looks=looks
+        )
+        found = linked(graph, frames, looks, shots)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             for name in ("is_face", "boxes_xyxy", "landmarks_xy", "confidences"):
@@ -89,7 +98,8 @@ def test_random_scenes_give_the_tracks_of_numpy(graph):
 
 def test_a_clip_without_frames_has_no_tracks(graph):
     nothing = FoundFaces(tf.zeros([0, 4]), tf.zeros([0, 5, 2]), tf.zeros([0]), tf.zeros([0], tf.int32))
-    assert graph(nothing, tf.constant(0), tf.constant([HEIGHT, WIDTH])).is_face.shape == (0, 0)
+    no_shots = tf.zeros([0], tf.int32)
+    assert graph(nothing, tf.zeros([0, LOOK]), no_shots, tf.constant([HEIGHT, WIDTH])).is_face.shape == (0, 0)
 
 
 def test_the_assignment_costs_as_little_as_that_of_scipy():

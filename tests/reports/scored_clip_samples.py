@@ -33,7 +33,13 @@ def track(
 def clip(windows: Sequence[tuple[float, float, Sequence[ScoredTrack]]], *, path: str = "clip.mp4") -> ScoredClip:
     """Return a clip of windows (start, end, people); the score of each is the mean over its people."""
     scored = tuple(
-        ScoredWindow(start, end, float(np.mean([one.score for one in people])) if people else None, tuple(people))
+        ScoredWindow(
+            start,
+            end,
+            float(np.mean([one.score for one in people])) if people else None,
+            tuple(people),
+            num_places=len(people[0].is_face) if people else 0,
+        )
         for start, end, people in windows
     )
     scores = [window.score for window in scored if window.score is not None]

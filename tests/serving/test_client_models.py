@@ -16,6 +16,7 @@ from tests.serving.bright_clips import (
 from tests.serving.loopback_server import LoopbackServer
 from tfdfd.clip import TfdfdError
 from tfdfd.data.fingerprint import Fingerprint
+from tfdfd.faces.config import TRACK_RULES
 from tfdfd.models.scoring import ScoringRule
 from tfdfd.scored_clip import OK
 from tfdfd.serving.remote_errors import (
@@ -23,6 +24,7 @@ from tfdfd.serving.remote_errors import (
     OtherModelError,
     WrongSignatureError,
 )
+from tfdfd.serving.signatures import SIGNATURE_RULES
 
 
 class OldModel(Brightness):
@@ -107,6 +109,18 @@ def test_crops_made_otherwise_here_are_refused_or_accepted_aloud(server, face):
     with client_of(address, "rest", detector=OtherDetector(), accept_mismatch=True) as client:
         assert "detector.name" in client.warning
         assert client.score(face).status == OK
+
+
+def test_a_server_that_finds_faces_by_older_rules_is_said_to(server):
+    address = server.addresses["rest"]
+    with client_of(address, "rest", faces="server") as client:
+        assert "exported by an older tfdfd" in client.warning
+    newer = Fingerprint(FINGERPRINT.preprocessing, FINGERPRINT.provenance | {SIGNATURE_RULES: TRACK_RULES})
+    with (
+        LoopbackServer({"dfdc": {1: Brightness(newer)}}) as other,
+        client_of(other.addresses["rest"], "rest", faces="server") as client,
+    ):
+        assert client.warning == ""
 
 
 def test_a_rule_or_fingerprint_that_cannot_be_read_is_said_so(face):

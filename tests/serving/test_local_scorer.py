@@ -17,7 +17,7 @@ from tfdfd.data.video import choose_frame_indices, probe
 from tfdfd.extraction import extract_clip
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.models.scoring import ScoringRule
-from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL
+from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, WEAK
 from tfdfd.serving import clip_parts
 from tfdfd.serving.local_scorer import LocalScorer
 from tfdfd.serving.time_limit import Pace
@@ -237,6 +237,69 @@ def test_a_broken_model_stops_the_run(short):
         scorer(model=Broken()).score(short)
 
 
+class SeenInSome(TwoPeople):
+    """Sees its people in so many calls, in so many frames of each."""
+
+    def __init__(self, num_calls, num_frames_each):
+        super().__init__()
+        self.num_calls, self.num_frames_each = num_calls, num_frames_each
+
+    def __call__(self, frames):
+        found = super().__call__(frames)
+        if self.num_calls == 0:
+            return [Detections.none()] * len(found)
+        self.num_calls -= 1
+        return [*found[: self.num_frames_each], *[Detections.none()] * (len(found) - self.num_frames_each)]
+
+
+def test_a_face_in_one_of_five_windows_is_weak_evidence(long):
+    clip = scorer(detector=SeenInSome(1, 5)).score(long)
+    assert clip.status == WEAK
+    assert clip.reason == "weak evidence: a face at 5 of 25 places, in 1 of 5 windows"
+    assert clip.clip_score is not None
+    assert (clip.num_with_face, clip.num_places) == (5, 25)
+    assert [window.num_with_face for window in clip.windows] == [5, 0, 0, 0, 0]
+
+
+def test_one_face_among_five_frames_is_no_evidence(short):
+    clip = scorer(detector=SeenInSome(1, 1)).score(short)
+    assert (clip.status, clip.clip_score, clip.num_places) == (NO_FACE, None, 5)
+
+
+def test_three_faces_among_five_frames_are_enough(short):
+    clip = scorer(detector=SeenInSome(1, 3)).score(short)
+    assert (clip.status, clip.num_with_face, clip.num_places) == (OK, 3, 5)
+
+
+class OnItsSide(TwoPeople):
+    """Sees a face in frames that stand on end only, so after a quarter turn of the clips here."""
+
+    def __call__(self, frames):
+        self.num_frames += len(frames)
+        if frames.shape[1] < frames.shape[2]:
+            return [Detections.none()] * len(frames)
+        box = np.array([[4, 20, 20, 36]], np.float32)
+        return [Detections(box, np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32)) for _ in frames]
+
+
+def test_a_clip_that_lies_on_its_side_is_turned_and_says_so(short):
+    clip = scorer(detector=OnItsSide()).score(short)
+    assert (clip.status, clip.num_with_face) == (OK, 5)
+    (window,) = clip.windows
+    assert window.turned_degrees == 90
+    assert any("turned by 90" in warning for warning in clip.warnings)
+    # Turned frames are 64 high and 48 wide; in the frame as shown, x counts from its right edge.
+    (track, *_) = window.tracks
+    assert track.boxes_xyxy[track.is_face][0].tolist() == [64 - 36, 4, 64 - 20, 20]
+
+
+def test_with_a_time_limit_nothing_is_turned(short):
+    detector = OnItsSide()
+    clip = scorer(detector=detector, time_limit_seconds=60).score(short)
+    assert clip.status == NO_FACE
+    assert detector.num_frames == 2 + 5  # of the first clip a frame is tried twice
+
+
 class TestTimeLimit:
     """A fake clock that only the detector, the model and, where said, the decoder move."""
 
@@ -351,7 +414,8 @@ def test_a_model_that_hears_gets_the_sound_of_each_window(tmp_path):
         "its audio stream has nothing in these seconds; what is missing of the sound is masked",
     ]
     heard = [(len(waveform), is_sound[0].mean(), np.abs(waveform[1]).max()) for waveform, is_sound in model.sounds]
-    assert [people for people, *_ in heard] == [2, 2, 2]
+    # Frame 16 is as unlike frame 15 as another scene: the second window has two shots of two people.
+    assert [people for people, *_ in heard] == [2, 4, 2]
     assert heard[0][1:] == (0, 0)
     assert [share for _, share, _ in heard] == pytest.approx([0, 0.5, 1], abs=0.02)
     assert [loudest for *_, loudest in heard] == pytest.approx([0, 0.5, 0.5], abs=0.05)

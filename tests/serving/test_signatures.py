@@ -242,3 +242,24 @@ def test_every_op_is_one_of_stock_tensorflow(folder):
     assert {"Conv2D", "DecodeJpeg", "CropAndResize", "Assert"} <= set(listed["ops"])
     assert listed["unknown"] == []
     assert not {op for op in listed["ops"] if "PyFunc" in op}
+
+
+def test_a_cut_ends_a_track_in_the_graph_as_in_python(signatures):
+    clip = make_clip(0, people=1)
+    clip[2:] = np.where((clip[2:] == 127).all(-1, keepdims=True), 40, clip[2:, ..., ::-1])
+    expected = answer_in_python(clip, small_classifier(), MTCNN(min_face_share=CONFIG.min_face_share))
+    # Two faces before the cut, three after it, and those of each are one person's.
+    assert expected.is_face.tolist() == [[False, False, True, True, True], [True, True, False, False, False]]
+    found = signatures[FRAMES](frames=tf.constant(clip[None]))
+    assert found["num_people"].numpy().tolist() == [2]
+    np.testing.assert_array_equal(found["is_face"][0].numpy(), expected.is_face)
+    np.testing.assert_allclose(found["boxes"][0].numpy(), expected.boxes, atol=0.01)
+    np.testing.assert_allclose(found["clip_score"].numpy(), [expected.clip_score], atol=1e-5)
+
+
+def test_a_face_in_one_frame_of_five_is_no_evidence_in_the_graph_either(signatures):
+    clip = make_clip(0, people=1)
+    clip[1:] = 127
+    found = signatures[FRAMES](frames=tf.constant(clip[None]))
+    assert found["num_faces"].numpy().tolist() == [0]
+    np.testing.assert_allclose(found["clip_score"].numpy(), [RULE.no_evidence_score])

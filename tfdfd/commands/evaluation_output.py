@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import Console
 
-from tfdfd.clip import NO_FACE, WITH_FACES, TfdfdError
+from tfdfd.clip import NO_FACE, WEAK_EVIDENCE, WITH_FACES, TfdfdError
 from tfdfd.commands.console import print_table
 from tfdfd.commands.scoring import KEPT, ModelScores
 from tfdfd.evaluation.config import EvalConfig
@@ -157,6 +157,8 @@ def print_result(result: EvaluationResult, console: Console) -> None:
 def _print_without_evidence(model: ModelResult, console: Console) -> None:
     statuses = model.scored.status.tolist()
     without, no_face = sum(status not in WITH_FACES for status in statuses), statuses.count(NO_FACE)
+    if weak := sum(str(reason).startswith(WEAK_EVIDENCE) for reason in model.scored.reason):
+        console.print(f"{weak} clips are scored on {WEAK_EVIDENCE}, their reason in scores.csv says so", style="yellow")
     if without:
         console.print(
             f"{without} clips had no evidence ({no_face} without a face, {without - no_face} failed): scored "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_fla
 from tfdfd.commands.inputs import data_folder, provenance
 from tfdfd.data.manifest import UNLABELLED, Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
-from tfdfd.faces.config import ALL_SPREADS, ExtractionConfig
+from tfdfd.faces.config import ALL_SPREADS, ALL_TRACK_RULES, ExtractionConfig
 from tfdfd.workers.events import Done
 from tfdfd.workers.pool import Bugs
 
@@ -96,17 +97,12 @@ def prepare_store(
     from tfdfd.data.fingerprint import of_single_crops, require_same_preprocessing
     from tfdfd.data.ready_crops import import_ready_crops
     from tfdfd.data.store import FILE_IS_GONE, FaceStore
-    from tfdfd.extraction import clips_to_do, spread_of
+    from tfdfd.extraction import clips_to_do
 
     _refuse_what_is_not_honoured(manifest, config, workers, crop_margin)
     path, fingerprint, num_places = planned_store(manifest, folder, config, crop_margin=crop_margin)
-    if not manifest.is_faces and (spread := spread_of(fingerprint)) != config.spread:
-        config = replace(config, spread=spread)
-        console.print(
-            f"the face store {path} goes on with the rule that it was made by: places are spread over the frames of a "
-            "clip; prepare another --store to spread them over its time where the frame rate varies",
-            style="yellow",
-        )
+    if not manifest.is_faces:
+        config = _as_it_was_made(path, fingerprint, config, console)
     if expected is not None:
         warning = require_same_preprocessing(
             of_single_crops(expected),
@@ -172,7 +168,7 @@ def planned_store(
 ) -> tuple[Path, Fingerprint, int]:
     """Return where the store of a manifest lies, the fingerprint of its crops and its places, and make nothing.
 
-    One that is there already keeps the rule by which it spreads places.
+    One that is there already keeps the rules by which it spreads places and links faces to tracks.
 
     Args and Raises: as of `prepare_store`.
     """
@@ -188,20 +184,42 @@ def planned_store(
         settings = mtcnn_settings(min_face_share=config.min_face_share)
         num_places = config.places
         fingerprint = extraction_fingerprint(config, settings, provenance(manifest.root))
-        for spread in ALL_SPREADS[::-1]:
-            found = extraction_fingerprint(replace(config, spread=spread), settings, provenance(manifest.root))
+        for rules, spread in itertools.product(ALL_TRACK_RULES[::-1], ALL_SPREADS[::-1]):
+            other = replace(config, track_rules=rules, spread=spread)
+            found = extraction_fingerprint(other, settings, provenance(manifest.root))
             path = Path(folder) if folder else default_store(manifest, found, num_places)
-            if _is_made_by(path, spread):
+            if _is_made_by(path, found):
                 return path, found, num_places
     return Path(folder) if folder else default_store(manifest, fingerprint, num_places), fingerprint, num_places
 
 
-def _is_made_by(path: Path, spread: str) -> bool:
-    """Return whether a store is there that spreads places by this rule."""
+def _is_made_by(path: Path, found: Fingerprint) -> bool:
+    """Return whether a store is there that spreads places and links faces by these rules."""
     from tfdfd.data.fingerprint import Fingerprint
 
     file = path / "store.json"
-    return file.is_file() and Fingerprint.from_file(file).preprocessing.get("frame_rule") == spread
+    made = Fingerprint.from_file(file).preprocessing if file.is_file() else {}
+    return bool(made) and all(made.get(name) == found.preprocessing[name] for name in ("rules", "frame_rule"))
+
+
+def _as_it_was_made(
+    path: Path, fingerprint: Fingerprint, config: ExtractionConfig, console: Console
+) -> ExtractionConfig:
+    """Return the settings with the rules of a store, and say so where they are not those of now."""
+    from tfdfd.extraction import spread_of
+
+    told = []
+    if (rules := fingerprint.preprocessing["rules"]) != config.track_rules:
+        told.append("a single doubtful face is a person, and tracks run through cuts")
+    if (spread := spread_of(fingerprint)) != config.spread:
+        told.append("places are spread over the frames of a clip, not over its time where the frame rate varies")
+    if told:
+        console.print(
+            f"the face store {path} goes on with the rules that it was made by: {'; '.join(told)}. Prepare another "
+            "--store to leave them",
+            style="yellow",
+        )
+    return replace(config, track_rules=rules, spread=spread)
 
 
 def _require_held(store: FaceStore, reported: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console
 from tfdfd.commands.flags import add_cpu_flag, obey_cpu_flag
 from tfdfd.commands.inputs import add_decoder_flag
 from tfdfd.commands.remote_scoring import add_server_flags, make_client, server_config
-from tfdfd.scored_clip import FAILED, OK, PARTIAL, ScoredClip
+from tfdfd.scored_clip import FAILED, PARTIAL, WEAK, ScoredClip
 
 if TYPE_CHECKING:
     from tfdfd.commands.clip_pictures import GetRule, PictureWriter
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _conclude(scoring, done, len(paths), console, as_json=arguments.json)
             raise
     _conclude(scoring, done, len(paths), console, as_json=arguments.json)
-    return 0 if any(clip.status in (OK, PARTIAL) for clip in done) else 1
+    return 0 if any(clip.clip_score is not None for clip in done) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -161,8 +161,8 @@ def _as_they_come(
             if as_json:
                 by = {"model": scoring.model, "threshold": scoring.threshold}
                 print(json.dumps(clip.to_json() | by, allow_nan=False), flush=True)
-            if clip.status == PARTIAL:
-                console.print(f"partial: {clip.path}: {clip.reason}", style="yellow")
+            if clip.status in (PARTIAL, WEAK):
+                console.print(f"{clip.status}: {clip.path}: {clip.reason}", style="yellow")
             for warning in clip.warnings:
                 console.print(f"warning: {clip.path}: {warning}", style="yellow")
             for note in pictures.write(clip, scoring.get_rule):
@@ -181,6 +181,8 @@ def _conclude(
         print(f"{len(clips)} of {num_clips} clips are done, the others are not scored", file=sys.stderr)
     if num_warned := sum(bool(clip.warnings) for clip in clips):
         print(f"{num_warned} of {num_clips} clips have warnings", file=sys.stderr)
+    if num_weak := sum(clip.status == WEAK for clip in clips):
+        print(f"{num_weak} of {num_clips} clips are scored on weak evidence", file=sys.stderr)
     if num_failed := sum(clip.status == FAILED for clip in clips):
         print(f"{num_failed} of {num_clips} clips failed", file=sys.stderr)
 
@@ -192,8 +194,9 @@ def _print_scores(console: Console, title: str, clips: Sequence[ScoredClip]) -> 
         highest = [] if not has_windows else ["-" if clip.max_score is None else f"{clip.max_score:.4f}"]
         score = "-" if clip.clip_score is None else f"{clip.clip_score:.4f}"
         seconds = f"{clip.took_seconds:.1f}"
-        rows.append([clip.path, score, *highest, _verdict(clip), clip.status, seconds, clip.reason])
-    header = ["clip", "score", *(["max"] if has_windows else []), "verdict", "status", "seconds", "reason"]
+        faces = f"{clip.num_with_face} of {clip.num_places}" if clip.num_places else "-"
+        rows.append([clip.path, score, *highest, _verdict(clip), clip.status, faces, seconds, clip.reason])
+    header = ["clip", "score", *(["max"] if has_windows else []), "verdict", "status", "faces", "seconds", "reason"]
     if not any(clip.reason for clip in clips):
         header, rows = header[:-1], [row[:-1] for row in rows]
     print_table(console, title, header, rows)
@@ -204,4 +207,4 @@ def _verdict(clip: ScoredClip) -> str:
         return "not scored"
     if clip.is_fake is None:
         return "no evidence"
-    return "fake" if clip.is_fake else "real"
+    return ("fake" if clip.is_fake else "real") + ("?" if clip.status == WEAK else "")

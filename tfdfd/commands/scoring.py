@@ -129,7 +129,9 @@ def score_by(
     if extraction is not None:
         # As the crops there were made, where that is another way than the model's and was accepted.
         extraction = dataclasses.replace(
-            extraction_config_of(store.fingerprint, places=store.num_places), spread=spread_of(store.fingerprint)
+            extraction_config_of(store.fingerprint, places=store.num_places),
+            track_rules=store.fingerprint.preprocessing.get("rules", 1),
+            spread=spread_of(store.fingerprint),
         )
     return score_store(model, store, extraction, clips, report, console, batch_size=arguments.batch_size)
 

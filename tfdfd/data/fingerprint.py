@@ -49,9 +49,13 @@ class Fingerprint:
             raise TfdfdError(f"{path} is not a fingerprint: {error}{f'. {advice}' if advice else ''}") from error
 
 
+WHICH_FACES = ("rules",)
+"""Parts of the preprocessing that say which faces are taken of a clip, and nothing of how a crop of one looks."""
+
+
 def of_single_crops(fingerprint: Fingerprint) -> Fingerprint:
-    """Return how single crops look: what a model depends on, whichever frames of a clip it is shown."""
-    made = dict(fingerprint.preprocessing)
+    """Return how single crops look: what a model depends on, whichever frames and faces of a clip it is shown."""
+    made = {name: value for name, value in fingerprint.preprocessing.items() if name not in WHICH_FACES}
     if made.get("frame_rule") in ALL_SPREADS:
         made["frame_rule"] = SPREAD
     return Fingerprint(made, fingerprint.provenance)

@@ -126,8 +126,10 @@ def compare_faces(
     read = read_what_decodes(original, original_info, indices[is_in_both])
     is_in_both &= np.isin(indices, read.indices)
     places = np.flatnonzero(is_in_both)
-    originals = turn_upright(read.frames, original_info.quarter_turns)
-    fakes = turn_upright(read_frames(fake, fake_info, indices[places]), fake_info.quarter_turns)
+    turns = (original_info.quarter_turns + record.get("turns_beside_file", 0)) % 4
+    originals = turn_upright(read.frames, turns)
+    turns = (fake_info.quarter_turns + record.get("turns_beside_file", 0)) % 4
+    fakes = turn_upright(read_frames(fake, fake_info, indices[places]), turns)
     background = np.stack([_is_background(tracks, place, fakes.shape[1:3]) for place in places.tolist()])
     placement = _placement(fakes, originals, background, lengths, is_longer)
     placed, is_covered = placement.placed(originals, *fakes.shape[1:3])

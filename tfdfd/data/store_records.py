@@ -58,11 +58,14 @@ def record_of(faces: ClipFaces, strips: list[str], source_bytes: int) -> dict[st
             "frames_per_second": round(info.frames_per_second, 4),
             "decoder": faces.frames.decoder,
             "decoder_reason": faces.frames.decoder_reason,
-            "warnings": list(faces.frames.warnings),
+            "warnings": list(faces.warnings),
             "frame_indices": faces.frames.frame_indices.tolist(),
             "detection_indices": [] if looked_at is None else looked_at.tolist(),
             "frame_seconds": _times(info),
         }
+    if faces.turns:
+        # Only where it is so: what stores hold of all other clips stays what it is.
+        record["turns_beside_file"] = faces.turns
     record["tracks"] = [
         {
             "strip": strip,

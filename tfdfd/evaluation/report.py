@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from tfdfd.clip import FAILED, FAKE, NO_FACE, PARTIAL, REAL
+from tfdfd.clip import FAILED, FAKE, NO_FACE, PARTIAL, REAL, WEAK_EVIDENCE
 from tfdfd.data.fingerprint import preprocessing_differences
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import values
@@ -149,6 +149,8 @@ def _notices(model: ModelResult) -> list[Notice]:
             notices.append(Notice(f"{counted(count, 'clip')} {what}: scored {score} by the rule.", is_warning=True))
     if count := statuses.count(PARTIAL):
         notices.append(Notice(f"{counted(count, 'clip')} read in part: scored by the faces there.", is_warning=True))
+    if weak := sum(str(reason).startswith(WEAK_EVIDENCE) for reason in model.scored.reason):
+        notices.append(Notice(f"{counted(weak, 'clip')} scored on {WEAK_EVIDENCE}.", is_warning=True))
     if clips.num_originals < 30:
         notices.append(Notice(f"Intervals of {originals} are rough: they come out too narrow.", is_warning=True))
     return notices

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from tfdfd.clip import WITH_FACES
+from tfdfd.clip import WEAK_EVIDENCE, WITH_FACES
 from tfdfd.data.rows import StripRows
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import columns, rows_where
@@ -36,7 +36,7 @@ class ScoredClips:
     status: np.ndarray
     """object, shape (n,): status of each clip in the store."""
     reason: np.ndarray
-    """object, shape (n,): why a status is not ok."""
+    """object, shape (n,): why a status is not ok, or that it is so on weak evidence."""
 
     @staticmethod
     def of(
@@ -44,9 +44,16 @@ class ScoredClips:
     ) -> ScoredClips:
         """Put together what was scored of the clips of a store; rows as `scoring_rows` returns them."""
         found = columns(clips, ["clip_id"]).merge(
-            columns(store.clips(), ("clip_id", "status", "reason")), on="clip_id", how="left", validate="one_to_one"
+            columns(store.clips(), ("clip_id", "status", "reason", "warnings")),
+            on="clip_id",
+            how="left",
+            validate="one_to_one",
         )
-        status, reason = (found[name].to_numpy(object) for name in ("status", "reason"))
+        status, reason = (found[name].to_numpy(object, copy=True) for name in ("status", "reason"))
+        # Of a clip with faces the reason says first where few of its places show one.
+        for row in np.flatnonzero(np.isin(status, WITH_FACES)):
+            weak = [warning for warning in found["warnings"].iloc[row] if warning.startswith(WEAK_EVIDENCE)]
+            reason[row] = "; ".join(filter(None, [*weak, reason[row]]))
         return ScoredClips(clips.reset_index(drop=True), groups, rows, logits, status, reason)
 
     @property

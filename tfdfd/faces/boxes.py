@@ -46,6 +46,25 @@ def square_boxes(boxes_xyxy: np.ndarray, margin: float) -> np.ndarray:
     return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
 
 
+def turned_back(boxes_xyxy: np.ndarray, quarter_turns: int, frame_size: tuple[int, int]) -> np.ndarray:
+    """Return where boxes of turned frames lie in the frames before the turn.
+
+    Args:
+        boxes_xyxy: shape (n, 4), pixels of the turned frames.
+        quarter_turns: counter-clockwise, by which they were turned, as in `np.rot90`.
+        frame_size: height and width of the turned frames in pixels.
+
+    Returns:
+        Shape (n, 4), pixels.
+    """
+    height, width = frame_size
+    for _ in range(quarter_turns):
+        x1, y1, x2, y2 = boxes_xyxy.T
+        boxes_xyxy = np.stack([height - y2, x1, height - y1, x2], axis=1)
+        height, width = width, height
+    return boxes_xyxy
+
+
 def _intersections(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
     top_left = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
     bottom_right = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])

@@ -13,6 +13,11 @@ ALL_SPREADS = (SPREAD_BY_COUNT, SPREAD_BY_TIME)
 """How places are spread over a clip, as fingerprints have it. Both take the same frames of clips of constant rate."""
 SPREAD = ALL_SPREADS[-1]
 """That of new stores and of scoring. A model sees the same crops by either."""
+ALL_TRACK_RULES = (1, 2)
+"""What the same detections became: 1 keeps a clip's main track however poor it is, and links through cuts; 2 asks for
+evidence, tries quarter turns where there is none, ends tracks at cuts and joins only faces that look alike."""
+TRACK_RULES = ALL_TRACK_RULES[-1]
+"""Those of new stores and of scoring. A model sees the same crops by either."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,14 @@ class ExtractionConfig:
 
     spread: str = field(default=SPREAD, metadata={"flag": False})
     """How places are spread, one of ALL_SPREADS: stores go on with the rule that they were made by."""
+    track_rules: int = field(default=TRACK_RULES, metadata={"flag": False})
+    """How faces become tracks, one of ALL_TRACK_RULES: stores go on with the rules that they were made by."""
 
     def __post_init__(self) -> None:
         if self.spread not in ALL_SPREADS:
             raise ValueError(f"spread must be one of {list(ALL_SPREADS)}, got {self.spread!r}")
+        if self.track_rules not in ALL_TRACK_RULES:
+            raise ValueError(f"track_rules must be one of {list(ALL_TRACK_RULES)}, got {self.track_rules}")
         if self.places < 1:
             raise ValueError(f"--places must be at least 1, got {self.places}")
         if self.crop_size < 16 or self.crop_size % 8:

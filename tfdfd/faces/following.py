@@ -23,7 +23,9 @@ _ROUNDS = 2
 """Times that missing people are looked for."""
 
 
-def follow(frames: ClipFrames, people: Sequence[Track], look_near: LookNear) -> tuple[Track, ...]:
+def follow(
+    frames: ClipFrames, people: Sequence[Track], look_near: LookNear, shots: np.ndarray | None = None
+) -> tuple[Track, ...]:
     """Find people again, near where they are expected, in frames that were read but not searched.
 
     A search of the whole frame is dear, a look at one place is not: so the frames of the places, and those in which a
@@ -33,11 +35,13 @@ def follow(frames: ClipFrames, people: Sequence[Track], look_near: LookNear) -> 
         frames: of the clip, with detection_indices.
         people: the detections in the frames of detection_indices, one place a frame.
         look_near: the detector's look at single places.
+        shots: int, shape (n,): the shot of each frame that was read, beyond which nobody is followed; None for one.
 
     Returns:
         For each person the detections in all frames that were read, one place a frame: those given, and those found.
     """
     found = [_spread(person, frames.detection_rows, len(frames.frames)) for person in people]
+    in_shot = [_in_shot(person, shots) for person in found]
     seconds = frames.seconds_of(frames.row_indices)
     # Who was found near a gap is expected more exactly inside it.
     for _ in range(_ROUNDS):
@@ -45,7 +49,7 @@ def follow(frames: ClipFrames, people: Sequence[Track], look_near: LookNear) -> 
         asked = [
             (int(row), number)
             for number, track in enumerate(expected)
-            for row in np.flatnonzero(track.is_face & ~found[number].is_face)
+            for row in np.flatnonzero(track.is_face & in_shot[number] & ~found[number].is_face)
         ]
         if not asked:
             break
@@ -72,18 +76,41 @@ def paths_of(frames: ClipFrames, people: Sequence[Track]) -> list[FacePath]:
     return [FacePath.through(seconds, person, is_searched) for person in people]
 
 
-def at_places(frames: ClipFrames, people: Sequence[Track]) -> list[Track | None]:
+def at_places(frames: ClipFrames, people: Sequence[Track], shots: np.ndarray | None = None) -> list[Track | None]:
     """Return where people are at the places of a clip, None for those who are at none of them.
 
     Args:
         frames: of the clip.
         people: the detections in all frames that were read, as `follow` returns them.
+        shots: as of `follow`.
     """
     is_filled = frames.frame_indices >= 0
     seconds = frames.seconds_of(frames.frame_indices[is_filled])
-    tracks = [path.at(seconds) for path in paths_of(frames, people)]
-    rows = np.flatnonzero(is_filled)
-    return [None if track is None else _spread(track, rows, len(is_filled)) for track in tracks]
+    rows = np.searchsorted(frames.row_indices, frames.frame_indices[is_filled])
+    tracks = [
+        _within(path.at(seconds), _in_shot(person, shots)[rows])
+        for path, person in zip(paths_of(frames, people), people, strict=True)
+    ]
+    places = np.flatnonzero(is_filled)
+    return [None if track is None else _spread(track, places, len(is_filled)) for track in tracks]
+
+
+def _in_shot(person: Track, shots: np.ndarray | None) -> np.ndarray:
+    """Return which frames are of the shot that a person was found in, bool, shape (n,)."""
+    if shots is None:
+        return np.ones(len(person.is_face), np.bool_)
+    return shots == shots[np.argmax(person.is_face)]
+
+
+def _within(track: Track | None, chosen: np.ndarray) -> Track | None:
+    """Return a track at the chosen places alone, None if it is at none of them."""
+    if track is None or not (track.is_face & chosen).any():
+        return None
+    kept = []
+    for value in (track.is_face, track.boxes_xyxy, track.landmarks_xy, track.confidences):
+        kept.append(np.zeros_like(value))
+        kept[-1][chosen] = value[chosen]
+    return Track(*kept)
 
 
 def _spread(person: Track, rows: np.ndarray, num_rows: int) -> Track:

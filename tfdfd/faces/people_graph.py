@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfdfd.faces.alignment import ALIGNMENTS
+from tfdfd.faces.appearance import describe
 from tfdfd.faces.crops import crop_faces
 from tfdfd.faces.mtcnn import MTCNN
 from tfdfd.faces.tracking_graph import FoundFaces, Tracks, link_tracks
@@ -14,6 +15,7 @@ class PeopleFinder:
     """Finds the people of a clip in whatever graph calls it, as `tfdfd.extraction.faces_of_frames` does.
 
     Every frame is searched; a model whose crops came from looks at every so many seconds gets the boxes of a search.
+    Frames are taken as they lie: quarter turns are not tried.
 
     Args:
         detector: finds the faces.
@@ -44,8 +46,8 @@ class PeopleFinder:
             track by track, each in playing order.
         """
         faces = FoundFaces(*self._detector.detect(frames))
-        shape = tf.shape(frames)
-        tracks = link_tracks(faces, shape[0], shape[1:3])
+        looks, shots = describe(frames, faces.boxes, faces.rows)
+        tracks = link_tracks(faces, looks, shots, tf.shape(frames)[1:3])
         where = tf.where(tracks.is_face)
         crops = crop_faces(
             frames,

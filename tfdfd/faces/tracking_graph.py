@@ -52,19 +52,23 @@ class _OpenTracks(NamedTuple):
     """int32 [t]"""
     places_before: tf.Tensor
     """int32 [t], far in the past for a track that was seen once."""
+    last_looks: tf.Tensor
+    """float32 [t, length]: what each looked like last."""
 
 
-def link_tracks(faces: FoundFaces, num_frames: tf.Tensor, frame_size: tf.Tensor) -> Tracks:
+def link_tracks(faces: FoundFaces, looks: tf.Tensor, shots: tf.Tensor, frame_size: tf.Tensor) -> Tracks:
     """Link the faces of a clip's frames into tracks, as `tfdfd.faces.tracking.link_tracks` does.
 
     Args:
         faces: what was found.
-        num_frames: int32 scalar: frames that were looked at, each a place.
+        looks: float32 [k, length]: what each face looks like.
+        shots: int32 [frames], ascending: the shot of each frame that was looked at; each frame is a place.
         frame_size: int32 [2]: height and width of the frames in pixels.
 
     Returns:
         The tracks, none where there is no face.
     """
+    num_frames = tf.size(shots)
     reach_of_frame = rules.MAX_SHIFT_OF_FRAME * tf.cast(tf.reduce_max(frame_size), tf.float64)
 
     def add_frame(
@@ -72,56 +76,59 @@ def link_tracks(faces: FoundFaces, num_frames: tf.Tensor, frame_size: tf.Tensor)
     ) -> tuple[tf.Tensor, _OpenTracks, tf.Tensor]:
         here = tf.cast(tf.where(tf.equal(faces.rows, place))[:, 0], tf.int32)
         here = tf.gather(here, _one_detection_a_face(tf.gather(faces.boxes, here), tf.gather(faces.confidences, here)))
-        boxes = tf.gather(faces.boxes, here)
+        boxes, looks_here = tf.gather(faces.boxes, here), tf.gather(looks, here)
+        is_in_shot = tf.equal(tf.gather(shots, tracks.last_places), shots[place])
         partners = tf.cond(
             (tf.size(here) > 0) & (tf.size(tracks.last_places) > 0),
-            lambda: _pair(tracks, boxes, place, reach_of_frame),
+            lambda: _pair(tracks, is_in_shot, boxes, looks_here, place, reach_of_frame),
             lambda: tf.fill(tf.shape(here), -1),
         )
         begins = tf.cast(partners < 0, tf.int32)
         partners = tf.where(begins > 0, tf.size(tracks.last_places) + tf.cumsum(begins) - 1, partners)
-        tracks = _moved_on(tracks, partners, boxes, tf.reduce_sum(begins), place)
+        tracks = _moved_on(tracks, partners, boxes, looks_here, tf.reduce_sum(begins), place)
         return place + 1, tracks, tf.tensor_scatter_nd_update(track_of, here[:, None], partners)
 
     no_boxes, no_places = tf.zeros([0, 4]), tf.zeros([0], tf.int32)
     any_boxes, any_places = (cast(Any, tf.TensorShape(shape)) for shape in ([None, 4], [None]))
+    any_looks = cast(Any, tf.TensorShape([None, looks.shape[1]]))
     _, tracks, track_of = tf.while_loop(
         lambda place, *_: place < num_frames,
         add_frame,
         (
             tf.constant(0),
-            _OpenTracks(no_boxes, no_boxes, no_places, no_places),
+            _OpenTracks(no_boxes, no_boxes, no_places, no_places, looks[:0]),
             tf.fill(tf.shape(faces.rows), -1),
         ),
         shape_invariants=(
             tf.TensorShape([]),
-            _OpenTracks(any_boxes, any_boxes, any_places, any_places),
+            _OpenTracks(any_boxes, any_boxes, any_places, any_places, any_looks),
             tf.TensorShape([None]),
         ),
         parallel_iterations=1,
     )
     members = tf.where(track_of >= 0)[:, 0]
     chosen = FoundFaces(*(tf.gather(values, members) for values in faces))
-    return _finished(chosen, tf.gather(track_of, members), tf.size(tracks.last_places), num_frames)
+    return _finished(chosen, tf.gather(track_of, members), tf.size(tracks.last_places), shots)
 
 
-def _finished(faces: FoundFaces, track_of: tf.Tensor, num_tracks: tf.Tensor, num_frames: tf.Tensor) -> Tracks:
+def _finished(faces: FoundFaces, track_of: tf.Tensor, num_tracks: tf.Tensor, shots: tf.Tensor) -> Tracks:
     """Leave out what is no person, and put the main one first."""
     counts = tf.math.unsorted_segment_sum(tf.ones_like(track_of), track_of, num_tracks)
     sizes = tf.math.unsorted_segment_sum(_sides(faces.boxes), track_of, num_tracks)
     means = tf.math.unsorted_segment_mean(faces.confidences, track_of, num_tracks)
     firsts = tf.math.unsorted_segment_min(tf.range(tf.size(track_of)), track_of, num_tracks)
-    begins = tf.gather(faces.boxes, firsts)
+    begins, num_frames = tf.gather(faces.boxes, firsts), tf.size(shots)
     order = tf.range(num_tracks)
     # By the last key first: every sort is stable.
     keys = [*reversed(tf.unstack(begins, num=4, axis=1)), tf.cast(tf.gather(faces.rows, firsts), tf.float32), -sizes]
     for key in keys:
         order = tf.gather(order, tf.argsort(tf.gather(key, order), stable=True))
-    is_judged = num_frames >= rules.MIN_FRAMES_TO_JUDGE
-    min_faces = tf.where(is_judged, rules.MIN_FACES, 1)
+    of_shot = tf.equal(tf.gather(shots, tf.gather(faces.rows, firsts))[:, None], shots[None])
+    min_faces = _min_faces(tf.reduce_sum(tf.cast(of_shot, tf.int32), axis=1))
     is_kept = (counts >= min_faces) & (tf.cast(means, tf.float64) >= rules.MIN_MEAN_CONFIDENCE)
-    kept = tf.boolean_mask(order, tf.gather(is_kept, order))
-    kept = tf.cond(tf.size(kept) > 0, lambda: kept, lambda: order[:1])
+    with_face = tf.unique(tf.boolean_mask(faces.rows, tf.gather(is_kept, track_of))).y
+    is_enough = tf.size(with_face) >= _min_faces(num_frames)
+    kept = tf.boolean_mask(order, tf.gather(is_kept, order) & is_enough)
 
     rank = tf.scatter_nd(kept[:, None], tf.range(1, tf.size(kept) + 1), [num_tracks]) - 1
     ranks = tf.gather(rank, track_of)
@@ -136,8 +143,18 @@ def _finished(faces: FoundFaces, track_of: tf.Tensor, num_tracks: tf.Tensor, num
     return Tracks(is_face, spread(faces.boxes), spread(faces.landmarks), spread(faces.confidences))
 
 
+def _min_faces(num_frames: tf.Tensor) -> tf.Tensor:
+    """Return how many faces of so many frames are evidence, same shape."""
+    return tf.where(num_frames >= rules.MIN_FRAMES_TO_JUDGE, rules.MIN_FACES, 1)
+
+
 def _moved_on(
-    tracks: _OpenTracks, partners: tf.Tensor, boxes: tf.Tensor, num_new: tf.Tensor, place: tf.Tensor
+    tracks: _OpenTracks,
+    partners: tf.Tensor,
+    boxes: tf.Tensor,
+    looks: tf.Tensor,
+    num_new: tf.Tensor,
+    place: tf.Tensor,
 ) -> _OpenTracks:
     """Return the tracks with the detections of a frame: those that go on, and the new ones behind them."""
     new_boxes, new_places = tf.zeros([num_new, 4]), tf.fill([num_new], _NO_PLACE)
@@ -146,6 +163,7 @@ def _moved_on(
         tf.concat([tracks.boxes_before, new_boxes], 0),
         tf.concat([tracks.last_places, new_places], 0),
         tf.concat([tracks.places_before, new_places], 0),
+        tf.concat([tracks.last_looks, tf.zeros([num_new, looks.shape[1]])], 0),
     )
     rows = partners[:, None]
     return _OpenTracks(
@@ -153,6 +171,7 @@ def _moved_on(
         tf.tensor_scatter_nd_update(grown.boxes_before, rows, tf.gather(grown.last_boxes, partners)),
         tf.tensor_scatter_nd_update(grown.last_places, rows, tf.fill(tf.shape(partners), place)),
         tf.tensor_scatter_nd_update(grown.places_before, rows, tf.gather(grown.last_places, partners)),
+        tf.tensor_scatter_nd_update(grown.last_looks, rows, looks),
     )
 
 
@@ -167,7 +186,14 @@ def _one_detection_a_face(boxes: tf.Tensor, confidences: tf.Tensor) -> tf.Tensor
     )
 
 
-def _pair(tracks: _OpenTracks, boxes: tf.Tensor, place: tf.Tensor, reach_of_frame: tf.Tensor) -> tf.Tensor:
+def _pair(
+    tracks: _OpenTracks,
+    is_in_shot: tf.Tensor,
+    boxes: tf.Tensor,
+    looks: tf.Tensor,
+    place: tf.Tensor,
+    reach_of_frame: tf.Tensor,
+) -> tf.Tensor:
     """Return the track that each box of a frame continues, int32 [n], -1 where it starts one."""
     old_sides, new_sides = _sides(tracks.last_boxes)[:, None], _sides(boxes)[None, :]
     mean_sides = tf.maximum((old_sides + new_sides) / 2, 1e-6)
@@ -177,8 +203,10 @@ def _pair(tracks: _OpenTracks, boxes: tf.Tensor, place: tf.Tensor, reach_of_fram
     reach = tf.minimum(reach, reach_of_frame)
     is_near = tf.cast(_distances(tracks.last_boxes, boxes), tf.float64) <= reach
     is_possible = is_near & (tf.cast(growth, tf.float64) <= math.log(rules.MAX_GROWTH))
+    is_possible &= tf.reduce_sum(tf.abs(tracks.last_looks[:, None] - looks[None]), axis=2) <= rules.SAME_LOOK
+    is_possible &= is_in_shot[:, None]
     expected = _expected(tracks, place)
-    costs = tf.cast(_distances(expected, boxes) / mean_sides + growth - _iou(expected, boxes), tf.float64)
+    costs = tf.cast(_distances(expected, boxes) / mean_sides + growth - iou(expected, boxes), tf.float64)
 
     # A track may also stay unpaired, each in a column of its own, so that those without a chance do not compete.
     num_tracks = tf.shape(costs)[0]
@@ -222,7 +250,8 @@ def _intersections(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.reduce_prod(tf.maximum(bottom_right - top_left, 0.0), axis=2)
 
 
-def _iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+def iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Return intersection over union of boxes [n, 4] with others [m, 4], float32 [n, m]; 0 where neither has area."""
     inter = _intersections(a, b)
     return tf.math.divide_no_nan(inter, _areas(a)[:, None] + _areas(b)[None, :] - inter)
 

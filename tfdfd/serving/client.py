@@ -14,7 +14,7 @@ from tfdfd.clip import ClipFrames, TfdfdError
 from tfdfd.data.fingerprint import Fingerprint, of_single_crops, require_same_preprocessing
 from tfdfd.data.frame_source import OneAhead
 from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
-from tfdfd.faces.config import ExtractionConfig
+from tfdfd.faces.config import TRACK_RULES, ExtractionConfig
 from tfdfd.scored_clip import ScoredClip
 from tfdfd.serving.clip_parts import ClipPart, ClipReader, PlannedFrameSource
 from tfdfd.serving.remote_errors import BadAnswerError
@@ -33,6 +33,7 @@ from tfdfd.serving.remote_target import (
     SERVER,
     Target,
 )
+from tfdfd.serving.signatures import SIGNATURE_RULES
 from tfdfd.serving.time_limit import Pace
 from tfdfd.serving.under_way import ClipsUnderWay
 
@@ -210,11 +211,7 @@ class ScoringClient:
                 f"({type(error).__name__}: {error}): export it again"
             ) from error
         if self._make_detector is None:
-            if config.detect_every is not None:
-                self.warning = (
-                    f"faces were looked for every {config.detect_every:g} seconds of the clips that the model was "
-                    "trained on; the server looks in the frames that it is sent, those of the places"
-                )
+            self.warning = "; ".join(_unlike_here(model, config))
             return FacesThere(config, pixels=self._pixels)
         detector = self._make_detector(config)
         self.warning = require_same_preprocessing(
@@ -225,6 +222,20 @@ class ScoringClient:
             accept=self._accept_mismatch,
         )
         return FacesHere(model, detector, config, pixels=self._pixels, keep_crops=self._keep_crops)
+
+
+def _unlike_here(model: RemoteModel, config: ExtractionConfig) -> Iterator[str]:
+    """Yield what the signatures that take frames do otherwise than this machine would."""
+    if model.fingerprint.provenance.get(SIGNATURE_RULES, 1) < TRACK_RULES:
+        yield (
+            f"{model.target} was exported by an older tfdfd: it takes a single doubtful face for evidence, and joins "
+            "people across cuts; export it again, or have faces found on this machine"
+        )
+    if config.detect_every is not None:
+        yield (
+            f"faces were looked for every {config.detect_every:g} seconds of the clips that the model was trained on; "
+            "the server looks in the frames that it is sent, those of the places"
+        )
 
 
 def _open(target: Target, tries: int) -> Transport:

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfdfd.clip import LEAST_READABLE_SHARE, ClipError, ClipFaces, ClipFrames, what_is_missing
-from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, ScoredClip, ScoredWindow
+from tfdfd.clip import (
+    LEAST_READABLE_SHARE,
+    ClipError,
+    ClipFaces,
+    ClipFrames,
+    is_weak,
+    weak_evidence,
+    what_is_missing,
+)
+from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, WEAK, ScoredClip, ScoredWindow
 from tfdfd.serving.clip_parts import ClipPart
 
 if TYPE_CHECKING:
@@ -50,7 +58,8 @@ class ClipVerdict:
             num_looked_at: places whose frames were looked at.
         """
         self._windows.append(window)
-        self._warnings += [text for text in frames.warnings if text not in self._warnings]
+        told = (faces.frames or frames).warnings  # those of a clip that was turned say so
+        self._warnings += [text for text in told if text not in self._warnings]
         self._no_face = self._no_face or faces.reason
         self.num_looked_at += num_looked_at
         self._cut_off, self._unread = frames.cut_off, self._unread or frames.unread
@@ -79,11 +88,13 @@ class ClipVerdict:
         is_too_little = self._num_windows - len(self._errors) < LEAST_READABLE_SHARE * self._num_windows
         score = float(np.mean(scores)) if scores and not is_too_little else None
         nothing = NO_FACE if self._windows and not is_too_little else FAILED
-        status = nothing if score is None else PARTIAL if missing else OK
+        weak = self._few_faces() if score is not None else ""
+        status = nothing if score is None else WEAK if weak else PARTIAL if missing else OK
+        seen = self._without_face() if status == NO_FACE else weak  # of a single window it says what is missing
         return ScoredClip(
             str(self._path),
             status,
-            "; ".join([self._without_face(), *missing] if status == NO_FACE else missing),
+            "; ".join(filter(None, [seen, *(text for text in missing if text not in seen)])),
             clip_score=score,
             is_fake=None if score is None else bool(self._rule.is_fake(np.array(score))),
             max_score=max(scores) if score is not None and self._num_windows > 1 else None,
@@ -91,6 +102,16 @@ class ClipVerdict:
             took_seconds=self._watch.seconds,
             warnings=(*self._warnings, *([self._sound_problem] if self._sound_problem else [])),
         )
+
+    def _few_faces(self) -> str:
+        num_with_face, num_places = (
+            sum(getattr(window, name) for window in self._windows) for name in ("num_with_face", "num_places")
+        )
+        if not is_weak(num_with_face, num_places):
+            return ""
+        num_windows = sum(window.score is not None for window in self._windows)
+        where = f", in {num_windows} of {len(self._windows)} windows" if len(self._windows) > 1 else ""
+        return weak_evidence(num_with_face, num_places) + where
 
     def _without_face(self) -> str:
         if self._num_windows == 1:

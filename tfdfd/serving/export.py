@@ -23,6 +23,7 @@ from tfdfd.data.atomic import explain_write_errors
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.tables import columns
 from tfdfd.extraction import extraction_config_of
+from tfdfd.faces.config import TRACK_RULES
 from tfdfd.models.batchnorm_folding import fold_batchnorm
 from tfdfd.models.clip_scorer import ExplainFaces, FaceExplainer
 from tfdfd.models.scoring import ScoringRule
@@ -30,6 +31,7 @@ from tfdfd.models.sequence_explainer import ExplainSequences
 from tfdfd.serving.bundle import write_assets, write_bundle
 from tfdfd.serving.endpoints import make_endpoints
 from tfdfd.serving.hearing_endpoints import make_hearing_endpoints
+from tfdfd.serving.signatures import SIGNATURE_RULES
 from tfdfd.serving.versions import ASSETS, versions
 
 RECORDED = ("clip_id", "original", "donor", "person", "folder", "split")
@@ -150,6 +152,9 @@ def write_version(
         "has_frames": extraction is not None and not hears,
         "hears": hears,
     }
+    if served["has_frames"]:
+        provenance = {**fingerprint.provenance, SIGNATURE_RULES: TRACK_RULES}
+        fingerprint = Fingerprint(fingerprint.preprocessing, provenance)
     about = {
         "scoring_rule": rule.to_json(),
         "fingerprint": fingerprint.to_json(),

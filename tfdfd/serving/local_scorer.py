@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from tfdfd.clip import OK, ClipError, ClipFaces, ClipFrames, TfdfdError
 from tfdfd.data.audio import read_sound
 from tfdfd.data.frame_source import OneAhead, one_ahead
 from tfdfd.data.video import choose_frame_indices
-from tfdfd.extraction import Detector, faces_of_frames
+from tfdfd.extraction import Detector, boxes_as_shown, faces_of_frames
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.scored_clip import ScoredClip, ScoredTrack, ScoredWindow
 from tfdfd.serving.clip_parts import ClipPart, ClipReader, PlannedFrameSource, with_fewer_places
@@ -40,8 +41,8 @@ class LocalScorer:
         detector: finds faces.
         config: how clips are cropped for the model.
         time_limit_seconds: most time for one clip, from opening the file to the score; fewer frames are looked at where
-            more would take longer. None for no limit. Without measurements, so of the first clip, one frame is tried
-            twice.
+            more would take longer, and quarter turns are not tried. None for no limit. Without measurements, so of the
+            first clip, one frame is tried twice.
         keep_crops: whether the scored tracks hold their crops.
         clock: returns seconds.
         pace: what a reader measures by that was begun before; None for one of its own.
@@ -110,21 +111,23 @@ class LocalScorer:
             if not self._pace.is_known:
                 one = with_fewer_places(frames, 1)
                 # The first look at frames of a size prepares for all others, and says nothing of how long they take.
-                faces_of_frames(str(part.path), one, self.detector, self.config)
-                self._find(part.path, one)
+                faces_of_frames(str(part.path), one, self.detector, self.config, tries_turns=False)
+                self._find(part, one)
             frames_a_place = len(frames.frames) / max(_num_places(frames), 1)
             count = self._pace.frames_in(part.share_left_seconds, round(_pixels(frames) * frames_a_place))
             if not count and verdict.num_looked_at:
                 return
             frames = with_fewer_places(frames, max(count, 1))  # of no clip less than one
-        faces = self._find(part.path, frames)
+        faces = self._find(part, frames)
         chosen = self._places_to_score(part, faces, frames)
         window = self._score(part, frames, faces, chosen, verdict)
         verdict.add(part, frames, faces, window, num_looked_at=int(chosen.sum()))
 
-    def _find(self, path: Path, frames: ClipFrames) -> ClipFaces:
+    def _find(self, part: ClipPart, frames: ClipFrames) -> ClipFaces:
         began = self._clock()
-        faces = faces_of_frames(str(path), frames, self.detector, self.config)
+        # Turns take as long again: no clip has that much left.
+        tries_turns = part.watch.limit_seconds is None
+        faces = faces_of_frames(str(part.path), frames, self.detector, self.config, tries_turns=tries_turns)
         self._pace.saw_frames(len(frames.frames) * _pixels(frames), self._clock() - began)
         return faces
 
@@ -146,11 +149,13 @@ class LocalScorer:
         """Score the faces at the chosen places."""
         assert part.window is not None
         start, end = part.window.start_seconds, part.window.end_seconds
+        there = np.flatnonzero(chosen)  # of places that there is no time for nothing is known
+        nothing = ScoredWindow(start, end, None, num_places=len(there))
         if not faces.tracks:
-            return ScoredWindow(start, end, None)
+            return nothing
         is_face = np.stack([track.is_face for track in faces.tracks]) & chosen
         if not is_face.any():
-            return ScoredWindow(start, end, None)
+            return nothing
         crops = np.stack(faces.crops)
         began = self._clock()
         sound = (self._sound_of(part, len(crops), verdict),) if self.model.hears else ()
@@ -162,21 +167,20 @@ class LocalScorer:
             )
         rows = np.zeros(len(is_face), np.int64)
         score = float(self.model.rule.clip_scores(probabilities, is_face, rows, 1)[0])
-        there = np.flatnonzero(chosen)
         seconds = frames.seconds_of(frames.frame_indices[there]) - part.first_seconds
         tracks = tuple(
             ScoredTrack(
                 score=float(scores[row]),
                 seconds=seconds,
                 is_face=is_face[row, there],
-                boxes_xyxy=track.boxes_xyxy[there],
+                boxes_xyxy=boxes_as_shown(faces, track)[there],
                 face_probabilities=probabilities[row, there],
                 crops=crops[row, there] if self.keep_crops else None,
             )
             for row, track in enumerate(faces.tracks)
             if is_face[row].any()
         )
-        return ScoredWindow(start, end, score, tracks)
+        return replace(nothing, score=score, tracks=tracks, turned_degrees=90 * faces.turns)
 
     def _sound_of(self, part: ClipPart, num_people: int, verdict: ClipVerdict) -> Sound:
         """Return the sound of a part, for each of its people; what is wrong with it is told to the verdict."""

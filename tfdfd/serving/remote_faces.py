@@ -13,7 +13,7 @@ from PIL import Image
 from tfdfd.clip import NO_FACE, OK, ClipFaces, ClipFrames, FramePlan, Track
 from tfdfd.data.clip_windows import Window
 from tfdfd.data.strips import STRIP_QUALITY
-from tfdfd.extraction import Detector, faces_of_frames
+from tfdfd.extraction import Detector, boxes_as_shown, faces_of_frames
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.scored_clip import ScoredTrack, ScoredWindow
 from tfdfd.serving.remote_model import RemoteModel
@@ -79,31 +79,35 @@ class FacesHere:
     def request(self, clip_id: str, frames: ClipFrames, window: Window, first_seconds: float) -> WindowRequest | Looked:
         """Return what to ask of a window, or what is known of it without asking."""
         found = faces_of_frames(clip_id, frames, self._detector, self._config)
-        faces = replace(found, frames=None)  # what is under way holds no more pixels than its crops
-        if not faces.tracks:
-            return Looked(faces, ScoredWindow(window.start_seconds, window.end_seconds, None))
-        crops, is_face = np.stack(faces.crops), np.stack([track.is_face for track in faces.tracks])
         seconds, there = _seconds(frames, first_seconds), frames.frame_indices >= 0
+        nothing = ScoredWindow(window.start_seconds, window.end_seconds, None, num_places=len(seconds))
+        boxes = [boxes_as_shown(found, track) for track in found.tracks]
+        # What is under way holds no more pixels than its crops.
+        assert found.frames is not None
+        faces = replace(found, frames=replace(found.frames, frames=found.frames.frames[:, :0, :0].copy()))
+        if not faces.tracks:
+            return Looked(faces, nothing)
+        crops, is_face = np.stack(faces.crops), np.stack([track.is_face for track in faces.tracks])
 
         def scored(outputs: Outputs) -> Looked:
-            tracks = self._tracks(faces, seconds, there, outputs)
+            tracks = self._tracks(faces, boxes, seconds, there, outputs)
             rows = np.zeros(len(is_face), np.int64)
             score = float(self._model.rule.clip_scores(outputs["face_probabilities"], is_face, rows, 1)[0])
-            return Looked(faces, ScoredWindow(window.start_seconds, window.end_seconds, score, tracks))
+            return Looked(faces, replace(nothing, score=score, tracks=tracks, turned_degrees=90 * faces.turns))
 
         if self._pixels == RAW:
             return WindowRequest(CROPS, {"crops": crops, "is_face": is_face}, scored)
         return WindowRequest(JPEG_FACES, {"face_bytes": _jpegs(crops, is_face)}, scored)
 
     def _tracks(
-        self, faces: ClipFaces, seconds: np.ndarray, there: np.ndarray, outputs: Outputs
+        self, faces: ClipFaces, boxes: list[np.ndarray], seconds: np.ndarray, there: np.ndarray, outputs: Outputs
     ) -> tuple[ScoredTrack, ...]:
         return tuple(
             ScoredTrack(
                 score=float(outputs["clip_score"][row]),
                 seconds=seconds,
                 is_face=track.is_face[there],
-                boxes_xyxy=track.boxes_xyxy[there],
+                boxes_xyxy=boxes[row][there],
                 face_probabilities=outputs["face_probabilities"][row, there],
                 crops=crops[there] if self._keep_crops else None,
             )
@@ -128,16 +132,16 @@ class FacesThere:
         """Return what to ask of a window."""
         seconds = _seconds(frames, first_seconds)
         num_frames, (height, width) = len(frames.frames), frames.frames.shape[1:3]
-        start, end = window.start_seconds, window.end_seconds
+        nothing = ScoredWindow(window.start_seconds, window.end_seconds, None, num_places=num_frames)
 
         def scored(outputs: Outputs) -> Looked:
             if not outputs["num_faces"][0]:
-                reason = f"no face found in {num_frames} frames of {width} x {height}"
-                return Looked(ClipFaces(clip_id, NO_FACE, reason), ScoredWindow(start, end, None))
+                reason = f"no face found in {num_frames} frames of {width} x {height}, which the server does not turn"
+                return Looked(ClipFaces(clip_id, NO_FACE, reason), nothing)
             found, tracks = _people(outputs, seconds)
             nothing_cropped = tuple(np.zeros((num_frames, 0, 0, 3), np.uint8) for _ in found)
             faces = ClipFaces(clip_id, OK, tracks=found, crops=nothing_cropped)
-            return Looked(faces, ScoredWindow(start, end, float(outputs["clip_score"][0]), tracks))
+            return Looked(faces, replace(nothing, score=float(outputs["clip_score"][0]), tracks=tracks))
 
         if self._pixels == RAW:
             return WindowRequest(FRAMES, {"frames": frames.frames[None]}, scored)

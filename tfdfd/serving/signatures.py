@@ -35,6 +35,9 @@ class Signature:
 
 CROPS, JPEG_FACES, FRAMES, JPEG_FRAMES = "serving_default", "jpeg_faces", "frames", "jpeg_frames"
 EXPLAIN, ABOUT = "explain", "about"
+SIGNATURE_RULES = "signature_rules"
+"""In the provenance of a model's fingerprint: by which of `tfdfd.faces.config.ALL_TRACK_RULES` its signatures that take
+frames link faces; models that were exported before do so by the first."""
 
 _CROPS = Tensor("uint8", ("batch", "places", "size", "size", "rgb"), "crops of one person a row, cut as the model's")
 _IS_FACE = Tensor("bool", ("batch", "places"), "which places hold a face; the others are never looked at")
@@ -80,7 +83,7 @@ SIGNATURES = {
         _OF_TRACK,
     ),
     FRAMES: Signature(
-        "score clips by their frames: the faces are found, linked and cropped in the graph",
+        "score clips by their frames: the faces are found, linked and cropped in the graph, as the frames lie",
         {
             "frames": Tensor(
                 "uint8", ("batch", "frames", "height", "width", "rgb"), "upright frames in playing order, of any size"

@@ -157,7 +157,7 @@ def _patience(job: ExtractionJob, clip: Clip, stage: str, say: Callable[[Event],
 
 
 def _done(faces: ClipFaces) -> Done:
-    return Done(faces.clip_id, faces.status, faces.reason, faces.frames.warnings if faces.frames else ())
+    return Done(faces.clip_id, faces.status, faces.reason, faces.warnings)
 
 
 def _told(error: Exception) -> str:
