@@ -16,6 +16,8 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from tfdfd.clip import ClipError, TfdfdError
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors
+from tfdfd.data.deinterlacing import deinterlaced
+from tfdfd.data.frame_shape import FrameFitter
 from tfdfd.data.video import ProbedVideo, probe
 from tfdfd.data.video_stream import NUM_THREADS, decode_stream, last_problem, naming_errors, open_video
 
@@ -47,8 +49,8 @@ def reencode_h264(source: Path, target: Path, *, crf: int) -> None:
     """Encode a clip anew as H.264 in 8-bit 4:2:0, without its sound.
 
     Frames are the same, at the same times from the first one on, and as large, but for the last column or row of an odd
-    side. The quarter turn that a player makes is kept, the tags of the colours too. Strength and speed are libx264's
-    own defaults but for the factor.
+    side. Their pixels are square, and two fields are one picture. The quarter turn that a player makes is kept, the
+    tags of the colours too. Strength and speed are libx264's own defaults but for the factor.
 
     Args:
         source: a video file, or a still picture.
@@ -102,7 +104,7 @@ def _encode(source: Path, info: ProbedVideo, target: Path, crf: int) -> None:
 
 
 def shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """Yield all frames that a probed file shows, in order, and the unit of `info.pts`.
+    """Yield all frames that a probed file shows, in order, as large as `info` says, and the unit of `info.pts`.
 
     Args:
         source: the file.
@@ -119,13 +121,17 @@ def shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[Fraction, av
         has_times = float(stream.time_base or 0) == info.time_base_seconds
         time_base = stream.time_base if has_times else 1 / Fraction(stream.average_rate or 1)
         expected = None if waited_for is None else next(waited_for)
-        for frame in decode_stream(container, stream, problems):
+        fitter = FrameFitter((info.width, info.height), info.stored_size)
+        decoded = decode_stream(container, stream, problems)
+        for frame, _ in deinterlaced(
+            decoded, lambda _number, _frame: True, codec=info.codec, is_interlaced=info.is_interlaced
+        ):
             if waited_for is not None:
                 if frame.pts != expected:
                     continue
                 expected = next(waited_for, None)
             num_shown += 1
-            yield time_base, frame
+            yield time_base, fitter.fit(frame, stream.codec_context)[0]
     if num_shown < info.num_frames:
         seconds = float(info.pts[num_shown]) * info.time_base_seconds
         raise ClipError(
