@@ -13,8 +13,8 @@ from tfdfd.data.frame_shape import add_source
 DEINTERLACED = "interlaced: its frames are deinterlaced (bwdif)"
 """What a person is shown of a clip of which such frames are used."""
 _FILTER, _ARGUMENTS = "bwdif", "mode=send_frame:parity=auto:deint=all"
-_LEAST_SIZE = (3, 4)
-"""Columns and lines that the filter needs."""
+_LEAST_SIZE = (12, 16)
+"""Columns and lines: the filter needs 3 and 4 in each plane, and those of colour may be a quarter as large."""
 _CODECS_OF_SINGLE_FIELDS = ("hevc",)
 """Their decoders put out each field as a frame of half the height."""
 
@@ -104,7 +104,8 @@ def _shown(
 
 def _if_alike(other: av.VideoFrame | None, frame: av.VideoFrame) -> av.VideoFrame | None:
     """Return a neighbour if it can go through the same filter."""
-    if other is None:
-        return None
-    same = (other.width, other.height, other.format.name) == (frame.width, frame.height, frame.format.name)
-    return other if same else None
+    return other if other is not None and _kind_of(other) == _kind_of(frame) else None
+
+
+def _kind_of(frame: av.VideoFrame) -> tuple[object, ...]:
+    return frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range)

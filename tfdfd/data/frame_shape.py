@@ -1,4 +1,8 @@
-"""The shape of frames: pixels that are not square, and frames that are not as large as a clip's first."""
+"""The shape of frames: pixels that are not square, and frames that are not as large as a clip's first.
+
+What is done to a clip stands among the warnings of its record, not in the fingerprint of a store: clips of square
+pixels and one size, so nearly all, are read as they were before it was done, and their stores stay usable.
+"""
 
 from __future__ import annotations
 
