@@ -69,6 +69,8 @@ def choose_decoder(info: ProbedVideo, *, gpu: bool, findings: Findings | None = 
         return PYAV, f"colour matrix {info.matrix}: DALI converts by BT.601"
     if info.is_interlaced:
         return PYAV, "interlaced"
+    if not info.has_square_pixels:
+        return PYAV, "pixels that are not square"
     if info.num_frames == 1:
         return PYAV, "one frame"
     if info.cut_off:

@@ -88,9 +88,9 @@ class VideoInfo:
     pixel_format: str
     """FFmpeg's name, e.g. `yuv420p`, `yuv444p`, `yuv420p10le`."""
     width: int
-    """Stored width in pixels, before rotation."""
+    """Of a frame in square pixels, before rotation."""
     height: int
-    """Stored height in pixels, before rotation."""
+    """Of a frame in square pixels, before rotation."""
     num_frames: int
     """Pictures that the file presents, counted from its packets, at least 1."""
     pts: np.ndarray = field(repr=False)

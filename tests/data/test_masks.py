@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ from tests.forged_clips import (
     write_frames,
 )
 from tests.stores import frames_of, ok_clip, track_of
-from tfdfd.clip import OK
+from tfdfd.clip import OK, ClipError
 from tfdfd.data.frame_alignment import Placement
 from tfdfd.data.mask_store import FAILED, OTHER_LENGTH, OTHER_SIZE, ClipMasks
 from tfdfd.data.masks import CropGeometry, masks_of_fake
 from tfdfd.data.store_records import record_of
+from tfdfd.data.video import probe
 
 GEOMETRY = CropGeometry(SIZE, MARGIN, "none", len(INDICES))
 FRAMES = textured_frames()
@@ -38,7 +40,10 @@ def masks_of(
     fake: Path, original: Path, *, box: tuple[float, ...] = BOX, geometry: CropGeometry = GEOMETRY
 ) -> ClipMasks:
     clip = ok_clip("fake", track_of(box=box), track_of(box=(20, 20, 80, 80)), frames=frames_of(indices=INDICES))
-    return masks_of_fake(record_of(clip, ["", ""], 1), fake, original, geometry)
+    record = record_of(clip, ["", ""], 1)
+    with contextlib.suppress(ClipError):
+        record |= {name: getattr(probe(fake), name) for name in ("width", "height")}
+    return masks_of_fake(record, fake, original, geometry)
 
 
 def test_the_mask_lies_where_the_face_was_forged_and_of_another_person_nothing_was(tmp_path, original):
@@ -47,6 +52,15 @@ def test_the_mask_lies_where_the_face_was_forged_and_of_another_person_nothing_w
     assert [known.tolist() for known in made.is_known] == [[True] * 3] * 2
     assert min(mask_iou(mask, true_mask()) for mask in made.masks[0]) > 0.75
     assert not made.masks[1].any()
+
+
+def test_boxes_of_frames_of_another_shape_are_not_laid_on_these(tmp_path, original):
+    fake = write_frames(tmp_path / "fake.mp4", forged(FRAMES))
+    clip = ok_clip("fake", track_of(box=BOX), frames=frames_of(indices=INDICES))
+    record = record_of(clip, [""], 1) | {"width": FRAMES.shape[2] // 2, "height": FRAMES.shape[1]}
+    made = masks_of_fake(record, fake, original, GEOMETRY)
+    assert made.status == FAILED
+    assert "prepare the clip again" in made.reason
 
 
 def test_a_crop_turned_by_its_landmarks_has_a_turned_mask(tmp_path, original):

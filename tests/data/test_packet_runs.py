@@ -39,9 +39,15 @@ def test_a_frame_shown_before_the_key_frame_that_it_follows_leans_on_those_befor
     assert runs([42], pts) == [(40, 41)]
 
 
-def test_frames_in_no_packet_or_in_two_are_left_to_the_decoder():
+def test_frames_in_no_packet_or_in_two_that_lie_apart_are_left_to_the_decoder():
     assert runs([1000]) is None
-    assert runs([7], np.minimum(np.arange(100), 7)) is None
+    assert runs([7], np.where(np.arange(100) == 50, 7, np.arange(100))) is None
+
+
+def test_both_fields_of_a_frame_are_decoded():
+    found = runs([20], np.arange(100) // 2)
+    assert found is not None
+    assert found[-1][1] == 42
 
 
 @pytest.mark.parametrize(

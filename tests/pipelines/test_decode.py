@@ -95,6 +95,7 @@ class TestRouting:
             ({"matrix": "bt2020nc"}, "bt2020nc"),
             ({"coded_width": 0, "coded_height": 0}, "coded size"),
             ({"is_interlaced": True}, "interlaced"),
+            ({"stored_width": 1440, "stored_height": 1080}, "not square"),
             ({"num_frames": 1, "pts": np.arange(1)}, "one frame"),
             ({"numbering_doubt": "edit list"}, "frame numbers in doubt"),
         ],

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from tfdfd.clip import LEAST_READABLE_SHARE, ClipError
+from tfdfd.data.deinterlacing import DEINTERLACED, ShownFrame, deinterlaced
+from tfdfd.data.frame_shape import FrameFitter
 from tfdfd.data.packet_runs import runs_to_decode
 from tfdfd.data.video import ProbedVideo
 from tfdfd.data.video_stream import NUM_THREADS, decode_stream, last_problem, naming_errors, open_video
@@ -26,7 +28,7 @@ class FrameGroup(NamedTuple):
     indices: np.ndarray
     """int64, shape (n,), ascending: their numbers. Those asked for; where the time was up, the first of them."""
     frames: np.ndarray
-    """uint8 RGB, shape (n, height, width, 3), as stored: rotation is not applied."""
+    """uint8 RGB, shape (n, height, width, 3), in square pixels; rotation is not applied."""
     warnings: tuple[str, ...]
     """What a person should know of them, e.g. that a damaged one shows through."""
     num_unread: int = 0
@@ -53,7 +55,8 @@ def read_what_decodes(path: Path, info: ProbedVideo, indices: np.ndarray) -> Fra
 def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray, *, warnings: list[str] | None = None) -> np.ndarray:
     """Decode chosen frames in one pass over the file, up to the last of them, or none.
 
-    A frame whose size differs from the first one's (streams may change size) is scaled to the first frame's.
+    Frames of two fields are deinterlaced, pixels made square. A frame whose size differs from the first one's (streams
+    may change size) is scaled to fit the first frame's, with its own shape.
 
     Args:
         path: the file that `info` was probed from.
@@ -62,7 +65,7 @@ def read_frames(path: Path, info: ProbedVideo, indices: np.ndarray, *, warnings:
         warnings: receives what a person should know of the frames, e.g. that a damaged one shows through.
 
     Returns:
-        uint8 RGB, shape (n, info.height, info.width, 3), as stored: rotation is not applied.
+        uint8 RGB, shape (n, info.height, info.width, 3); rotation is not applied.
 
     Raises:
         ValueError: if indices break the rule above.
@@ -106,17 +109,15 @@ def read_groups(
     group_of = dict(
         zip(keys.tolist(), np.repeat(np.arange(len(groups)), [len(g) for g in groups]).tolist(), strict=True)
     )
-    left_out = group_of if info.codec == "h264" and not info.numbered_by_decoding else None
-    runs = None
-    if info.packet_pts is not None and info.is_start is not None:
-        runs = runs_to_decode(info.packet_pts, info.is_start, keys)
     problems: list[str] = []
     # What is damaged shows in the frames after it that lean on it, at the latest until the next key frame.
     is_smeared, num_problems = False, 0
     current = 0
     with naming_errors(path), open_video(path) as (container, stream):
+        fitter = FrameFitter((info.width, info.height), info.stored_size)
         group = _Group(path, info, groups[0])
-        for number, frame in enumerate(decode_stream(container, stream, problems, wanted_pts=left_out, runs=runs)):
+        shown = _shown(container, stream, problems, info, wanted)
+        for number, (frame, is_deinterlaced) in enumerate(shown):
             is_smeared = frame.is_corrupt or len(problems) > num_problems or (is_smeared and not frame.key_frame)
             num_problems = len(problems)
             key = number if info.numbered_by_decoding else frame.pts
@@ -126,7 +127,8 @@ def read_groups(
                 current += 1
                 group = _Group(path, info, groups[current])
             if of_group == current:
-                group.add(key, frame, is_smeared=is_smeared)
+                fitted, note = fitter.fit(frame, stream.codec_context)
+                group.add(key, fitted, is_smeared=is_smeared, notes=[DEINTERLACED * is_deinterlaced, note])
             if group.is_complete:
                 yield group.finish(problems)
                 current += 1
@@ -141,6 +143,30 @@ def read_groups(
             yield _Group(path, info, missing).finish(problems)
 
 
+def _shown(
+    container: Any, stream: Any, problems: list[str], info: ProbedVideo, wanted: np.ndarray
+) -> Iterator[ShownFrame]:
+    """Decode what the wanted frames need, and yield all that comes of it, the wanted ones deinterlaced."""
+    keys = wanted if info.numbered_by_decoding else info.pts[wanted]
+    needed = keys
+    if info.is_interlaced and not info.numbered_by_decoding:
+        # A picture is made of a frame of two fields and of those before and after it.
+        beside = np.concatenate([wanted - 1, wanted, wanted + 1])
+        needed = info.pts[np.unique(np.clip(beside, 0, info.num_frames - 1))]
+    runs = None
+    if info.packet_pts is not None and info.is_start is not None:
+        runs = runs_to_decode(info.packet_pts, info.is_start, needed)
+    wanted_keys = set(keys.tolist())
+    can_leave_out = info.codec == "h264" and not info.numbered_by_decoding and not info.is_interlaced
+    left_out = wanted_keys if can_leave_out else None
+    return deinterlaced(
+        decode_stream(container, stream, problems, wanted_pts=left_out, runs=runs),
+        lambda number, frame: (number if info.numbered_by_decoding else frame.pts) in wanted_keys,
+        codec=info.codec,
+        is_interlaced=info.is_interlaced,
+    )
+
+
 class _Group:
     """A group while it is being read."""
 
@@ -153,6 +179,7 @@ class _Group:
         self._found: set[int] = set()
         self._damaged: set[int] = set()
         self._smeared: list[int] = []
+        self._notes: list[str] = []
 
     @property
     def num_found(self) -> int:
@@ -162,13 +189,14 @@ class _Group:
     def is_complete(self) -> bool:
         return len(self._found) == len(self._indices)
 
-    def add(self, key: int | None, frame: av.VideoFrame, *, is_smeared: bool) -> None:
+    def add(self, key: int | None, frame: av.VideoFrame, *, is_smeared: bool, notes: Sequence[str]) -> None:
         row = self._row_of[key] if key is not None else -1
         if row in self._found:
             return
         if self._frames is None:
             self._frames = aligned_frames((len(self._indices), self._info.height, self._info.width, 3))
         self._found.add(row)
+        self._notes += [note for note in notes if note and note not in self._notes]
         if frame.is_corrupt:
             self._damaged.add(row)
         elif is_smeared:
@@ -201,9 +229,9 @@ class _Group:
         frames = np.zeros((0, info.height, info.width, 3), np.uint8) if self._frames is None else self._frames
         if len(rows) < len(frames):
             frames = frames[: len(rows)] if (rows == np.arange(len(rows))).all() else frames[rows]
-        warnings = ()
+        warnings = tuple(self._notes)
         if self._smeared:
-            warnings = (
+            warnings += (
                 f"damaged before frame {self._indices[self._smeared[0]]}: {len(self._smeared)} of the "
                 f"{len(self._indices)} frames that are used may lean on it, look at their pictures",
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 _IDR = 5
-_SLICE_TYPES = (1, 2, _IDR)
+SLICE_TYPES = (1, 2, _IDR)
 """NAL units that hold a picture's slices: of a plain picture, its first partition, of an IDR picture."""
 
 
@@ -49,26 +51,31 @@ def is_idr(packet: memoryview | bytes, length_size: int | None) -> bool:
 
 
 def _first_slice(packet: memoryview | bytes, length_size: int | None) -> int | None:
-    data = memoryview(packet)
-    return _by_lengths(data, length_size) if length_size else _by_start_codes(bytes(data))
-
-
-def _by_lengths(data: memoryview, length_size: int) -> int | None:
     """Return the first byte of the packet's first slice, None if there is none."""
+    return next((unit[0] for unit in nal_units(packet, length_size) if unit[0] & 0x1F in SLICE_TYPES), None)
+
+
+def nal_units(packet: memoryview | bytes, length_size: int | None) -> Iterator[memoryview]:
+    """Yield the NAL units of a packet, each with a byte at least.
+
+    Args:
+        packet: the bytes of one packet.
+        length_size: what `length_size_of` returned.
+
+    Yields:
+        From the first byte of each NAL unit on; where start codes part them, up to the end of the packet.
+    """
+    data = memoryview(packet)
+    if length_size is None:
+        whole = bytes(data)
+        start = whole.find(b"\0\0\1")
+        while 0 <= start < len(data) - 3:
+            yield data[start + 3 :]
+            start = whole.find(b"\0\0\1", start + 3)
+        return
     start = 0
     while start + length_size < len(data):
         length = int.from_bytes(data[start : start + length_size], "big")
         start += length_size
-        if data[start] & 0x1F in _SLICE_TYPES:
-            return data[start]
+        yield data[start : start + max(length, 1)]
         start += length
-    return None
-
-
-def _by_start_codes(data: bytes) -> int | None:
-    start = data.find(b"\0\0\1")
-    while 0 <= start < len(data) - 3:
-        if data[start + 3] & 0x1F in _SLICE_TYPES:
-            return data[start + 3]
-        start = data.find(b"\0\0\1", start + 3)
-    return None

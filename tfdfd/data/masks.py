@@ -115,6 +115,12 @@ def compare_faces(
         ClipError: if a file cannot be read, or the two do not show the same.
     """
     fake_info, original_info = probe(fake), probe(original)
+    made, read = (record["width"], record["height"]), (fake_info.width, fake_info.height)
+    if made != read:
+        raise ClipError(
+            f"{fake}: its faces were found in frames of {made[0]} x {made[1]}, it is read as {read[0]} x {read[1]} "
+            "(pixels are made square since): prepare the clip again"
+        )
     is_longer = fake_info.num_frames != original_info.num_frames
     indices = np.asarray(record["frame_indices"], np.int64)
     tracks = [_track_of(track) for track in record["tracks"]]

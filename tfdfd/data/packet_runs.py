@@ -19,23 +19,26 @@ def runs_to_decode(packet_pts: np.ndarray, is_start: np.ndarray, wanted_pts: np.
         wanted_pts: int64, shape (m,), m >= 1: when the wanted frames are shown.
 
     Returns:
-        Ascending runs at least MIN_SAVED packets apart; None where a frame is in no packet, or in several.
+        Ascending runs at least MIN_SAVED packets apart; None where a frame is in no packet, or in several that do not
+        follow each other, as the two fields of a frame do.
     """
     order = np.argsort(packet_pts, kind="stable")
     ordered = packet_pts[order]
     first = np.searchsorted(ordered, wanted_pts, side="left")
-    if (np.searchsorted(ordered, wanted_pts, side="right") - first != 1).any():
+    last = np.searchsorted(ordered, wanted_pts, side="right") - 1
+    if (last < first).any() or (order[last] - order[first] != last - first).any():
         return None
     starts = np.flatnonzero(is_start)
     # The file may begin with packets that lean on what was cut away: a decoder passes over them.
     starts = np.union1d(starts, [0])
     runs: list[Run] = []
-    for packet in np.sort(order[first]).tolist():
+    by_packet = np.argsort(order[first])
+    for packet, last_packet in zip(order[first][by_packet].tolist(), order[last][by_packet].tolist(), strict=True):
         start = int(np.searchsorted(starts, packet, side="right")) - 1
         # Frames shown before the key frame that they follow in the file lean on frames before it as well.
         if start and packet_pts[packet] < packet_pts[starts[start]]:
             start -= 1
-        begin, end = int(starts[start]), packet + 1
+        begin, end = int(starts[start]), last_packet + 1
         if runs and begin - runs[-1][1] < MIN_SAVED:
             runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tfdfd.clip import FAILED, OK, Clip, ClipError, ClipFaces, TfdfdError, Track
 from tfdfd.data.clip_folders import ClipFolders
@@ -26,6 +26,8 @@ AS_DELIVERED = "as delivered"
 """The strip codec of a store in which each clip is one picture, byte for byte."""
 FRAMES_RULE = "nearest the centres of equal segments of the pictures in order of name"
 _LOOKED_AT = 100
+_UPRIGHT = 1
+"""The EXIF orientation of a picture that is not to be turned."""
 
 
 def ready_crops_fingerprint(manifest: Manifest, margin: float | None, provenance: dict[str, Any]) -> Fingerprint:
@@ -158,17 +160,19 @@ def _whole_picture(size: int) -> Track:
 
 
 def _checked_jpeg(path: Path, size: int) -> bytes:
-    """Return the file's bytes if they are an RGB JPEG of this size; other pictures are encoded as one."""
+    """Return the file's bytes if they are an RGB JPEG of this size; others are turned upright and encoded as one."""
     try:
         encoded = path.read_bytes()
         with Image.open(BytesIO(encoded)) as image:
             image.load()
             if image.size != (size, size):
                 raise ClipError(f"{path} is {image.size[0]} x {image.size[1]}, the other crops are {size} x {size}")
-            if image.format == "JPEG" and image.mode == "RGB":
+            # What reads the store takes no notice of the tag by which a camera says how it was held.
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) != _UPRIGHT
+            if image.format == "JPEG" and image.mode == "RGB" and not is_turned:
                 return encoded
             buffer = BytesIO()
-            image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
+            ImageOps.exif_transpose(image).convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
             return buffer.getvalue()
     except UnidentifiedImageError as error:
         raise ClipError(f"{path} is no picture that can be read") from error

@@ -16,6 +16,8 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from tfdfd.clip import LEAST_READABLE_SHARE, ClipError, TfdfdError
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors
+from tfdfd.data.deinterlacing import deinterlaced
+from tfdfd.data.frame_shape import FrameFitter
 from tfdfd.data.video import ProbedVideo, probe
 from tfdfd.data.video_stream import NUM_THREADS, decode_stream, last_problem, naming_errors, open_video
 
@@ -47,8 +49,8 @@ def reencode_h264(source: Path, target: Path, *, crf: int) -> None:
     """Encode a clip anew as H.264 in 8-bit 4:2:0, without its sound.
 
     Frames are the same, at the same times from the first one on, and as large, but for the last column or row of an odd
-    side. The quarter turn that a player makes is kept, the tags of the colours too. Strength and speed are libx264's
-    own defaults but for the factor.
+    side. Their pixels are square, and two fields are one picture. The quarter turn that a player makes is kept, the
+    tags of the colours too. Strength and speed are libx264's own defaults but for the factor.
 
     Args:
         source: a video file, or a still picture.
@@ -104,8 +106,8 @@ def _encode(source: Path, info: ProbedVideo, target: Path, crf: int) -> None:
 
 
 def shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[int, Fraction, av.VideoFrame]]:
-    """Yield the frames that a probed file shows and that can be decoded, in order, each with its number and the unit of
-    `info.pts`.
+    """Yield the frames of a probed file that can be decoded, in order and as large as `info` says, each with its number
+    and the unit of `info.pts`.
 
     Args:
         source: the file.
@@ -121,11 +123,14 @@ def shown_frames(source: Path, info: ProbedVideo) -> Iterator[tuple[int, Fractio
         # Raw streams and AVI have no times: there `probe` counts frames at the guessed rate.
         has_times = float(stream.time_base or 0) == info.time_base_seconds
         time_base = stream.time_base if has_times else 1 / Fraction(stream.guessed_rate or stream.average_rate or 1)
-        for count, frame in enumerate(decode_stream(container, stream, problems)):
+        fitter = FrameFitter((info.width, info.height), info.stored_size)
+        decoded = decode_stream(container, stream, problems)
+        shown = deinterlaced(decoded, lambda *_: True, codec=info.codec, is_interlaced=info.is_interlaced)
+        for count, (frame, _) in enumerate(shown):
             number = count if number_of is None else number_of.pop(frame.pts, None)
             if number is not None:
                 num_shown += 1
-                yield number, time_base, frame
+                yield number, time_base, fitter.fit(frame, stream.codec_context)[0]
     if num_shown < LEAST_READABLE_SHARE * info.num_frames:
         raise ClipError(f"{source}: {num_shown} of {info.num_frames} frames can be decoded{last_problem(problems)}")
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 
 from tfdfd.clip import ClipError, VideoInfo
 from tfdfd.data.announced import Announced, why_cut_off
+from tfdfd.data.deinterlacing import has_two_fields, is_single_field
+from tfdfd.data.frame_shape import square_pixels
 from tfdfd.data.h264 import is_idr, is_reference, length_size_of
+from tfdfd.data.h264_fields import FieldPairs
 from tfdfd.data.video_stream import (
     decode_packet,
     decode_stream,
@@ -31,6 +35,10 @@ from tfdfd.data.video_stream import (
 )
 
 _PQ, _HLG = 16, 18
+_INTERLACED = (2, 3, 4, 5)
+"""FFmpeg's numbers of field orders in which a frame is two fields."""
+_OF_SINGLE_FIELDS = 0.75
+"""Width of a pixel over its height, from which on a single field is taken to say that of the whole frame."""
 _FULL_RANGE = 2
 # FFmpeg's numbers; 2 is "unspecified".
 _MATRIX_NAMES = {0: "rgb", 1: "bt709", 2: "", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc", 10: "bt2020c"}
@@ -49,7 +57,11 @@ class ProbedVideo(VideoInfo):
     matrix: str = ""
     """FFmpeg's name of the colour matrix, e.g. `bt709`; empty where the file does not say."""
     is_interlaced: bool = False
-    """Whether the first frame is two fields."""
+    """Whether frames may be two fields: the first one is, or the stream says so."""
+    stored_width: int = 0
+    """Of the first frame as it is decoded, before its pixels are made square; 0 where that is `width`."""
+    stored_height: int = 0
+    """The height likewise."""
     is_full_range: bool = False
     """Whether black is 0 and white 255, not 16 and 235."""
     coded_width: int = 0
@@ -66,6 +78,16 @@ class ProbedVideo(VideoInfo):
     is_start: np.ndarray | None = field(default=None, repr=False)
     """bool, shape (packets,): whether decoding can begin with a packet; None as packet_pts."""
 
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height of the first frame as it is decoded."""
+        return self.stored_width or self.width, self.stored_height or self.height
+
+    @property
+    def has_square_pixels(self) -> bool:
+        """Whether frames are used as large as they are decoded."""
+        return self.stored_size == (self.width, self.height)
+
 
 class _Packet(NamedTuple):
     """What one packet says of the frame in it."""
@@ -75,6 +97,8 @@ class _Packet(NamedTuple):
     is_shown: bool
     is_reference: bool
     is_start: bool
+    is_second_field: bool
+    """Whether the packet before it holds the other field of its frame, whose time it has."""
 
 
 def choose_frame_indices(num_frames: int, *, num_places: int, is_reference: np.ndarray | None = None) -> np.ndarray:
@@ -146,14 +170,11 @@ def probe(path: Path) -> ProbedVideo:
         num_listed = 0
         codec = stream.codec.canonical_name
         length_size = length_size_of(context.extradata)
+        pairs = FieldPairs(context.extradata, length_size)
         for packet in packets_of(container, stream, problems):
             num_listed += not is_flush(packet)
             if packet.size:
-                data = memoryview(packet)
-                leaned_on = codec != "h264" or is_reference(data, length_size)
-                # A key frame of H.264 may be one from which pictures only recover bit by bit.
-                is_start = packet.is_keyframe and (codec != "h264" or is_idr(data, length_size))
-                packets.append(_Packet(packet.pts, packet.is_keyframe, is_shown(packet), leaned_on, is_start))
+                packets.append(_packet_of(packet, codec, length_size, pairs, packets[-1:]))
             if first is None:
                 first = next(iter(decode_packet(packet, problems)), None)
         family = container.format.name.split(",")[0]
@@ -166,12 +187,18 @@ def probe(path: Path) -> ProbedVideo:
         guessed_rate = float(stream.guessed_rate or 0)
         counted_by_container = stream.frames
         coded_width, coded_height = context.coded_width, context.coded_height
+        # Those who show pictures take their pixels for square.
+        is_picture = family.endswith("_pipe") or family == "image2"
+        pixel_aspect = None if is_picture else stream.sample_aspect_ratio or context.sample_aspect_ratio
+        is_interlaced = context.field_order in _INTERLACED or pairs.may_be_interlaced
     if first is None:
         raise ClipError(
             f"{path}: none of its {len(packets)} packets of {codec or 'unknown'} video decodes{last_problem(problems)}"
         )
 
-    pts, references, doubt = _shown_times(packets)
+    pts, references, doubt = None, None, "it has fields without their other field"
+    if not pairs.has_lone_field:
+        pts, references, doubt = _shown_times([packet for packet in packets if not packet.is_second_field])
     numbered_by_decoding = pts is None or family not in _TIMED_CONTAINERS
     seconds: np.ndarray | None = None
     if pts is None or numbered_by_decoding:
@@ -183,13 +210,20 @@ def probe(path: Path) -> ProbedVideo:
             frames_per_second = guessed_rate or frames_per_second
             time_base = 1 / frames_per_second if frames_per_second else 1.0
             # A damaged frame has no number, and takes its time all the same.
-            seconds = np.arange(max(num_listed, len(pts))) * time_base
+            num_paired = sum(packet.is_second_field for packet in packets)
+            seconds = np.arange(max(num_listed - num_paired, len(pts))) * time_base
     if not doubt and num_videos > 1:
         doubt = f"the file has {num_videos} video streams"
     if not doubt and counted_by_container not in (0, len(pts)):
         doubt = f"the container counts {counted_by_container} frames, its packets show {len(pts)}"
 
     quarter_turns, warnings = read_orientation(first)
+    if is_single_field(first, codec):
+        warnings.append("coded as single fields: each is shown as a frame, its lines enlarged")
+        # An encoder may have called its lines twice as high already.
+        pixel_aspect = (pixel_aspect or Fraction(1)) / (2 if (pixel_aspect or 1) > _OF_SINGLE_FIELDS else 1)
+    shape = square_pixels(first.width, first.height, pixel_aspect)
+    warnings += [shape.note] if shape.note else []
     is_hdr = first.color_trc in (_PQ, _HLG)
     if is_hdr:
         name = "PQ" if first.color_trc == _PQ else "HLG"
@@ -201,8 +235,8 @@ def probe(path: Path) -> ProbedVideo:
         codec=codec,
         profile=profile,
         pixel_format=pixel_format or first.format.name,
-        width=first.width,
-        height=first.height,
+        width=shape.width,
+        height=shape.height,
         num_frames=len(pts),
         pts=pts,
         time_base_seconds=time_base,
@@ -213,7 +247,9 @@ def probe(path: Path) -> ProbedVideo:
         numbered_by_decoding=numbered_by_decoding,
         numbering_doubt=doubt,
         matrix=_MATRIX_NAMES.get(first.colorspace, str(first.colorspace)),
-        is_interlaced=first.interlaced_frame,
+        is_interlaced=is_interlaced or has_two_fields(first, codec),
+        stored_width=first.width,
+        stored_height=first.height,
         is_full_range=first.color_range == _FULL_RANGE or first.format.name.startswith("yuvj"),
         coded_width=coded_width,
         coded_height=coded_height,
@@ -222,6 +258,23 @@ def probe(path: Path) -> ProbedVideo:
         is_reference=references if codec == "h264" else None,
         packet_pts=None if numbered_by_decoding else np.array([packet.pts for packet in packets], np.int64),
         is_start=None if numbered_by_decoding else np.array([packet.is_start for packet in packets], np.bool_),
+    )
+
+
+def _packet_of(packet: Any, codec: str, length_size: int | None, pairs: FieldPairs, before: list[_Packet]) -> _Packet:
+    """Say what a packet holds, given the one before it, if any."""
+    if codec != "h264":
+        return _Packet(packet.pts, packet.is_keyframe, is_shown(packet), True, packet.is_keyframe, False)
+    data = memoryview(packet)
+    is_second = pairs.is_second(data)
+    return _Packet(
+        before[-1].pts if is_second else packet.pts,
+        packet.is_keyframe,
+        is_shown(packet),
+        is_reference(data, length_size),
+        # A key frame of H.264 may be one from which pictures only recover bit by bit.
+        packet.is_keyframe and is_idr(data, length_size) and not is_second,
+        is_second,
     )
 
 
