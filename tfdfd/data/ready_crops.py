@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.manifest import Manifest
 from tfdfd.data.store import FaceStore
+from tfdfd.guard import FailureGuard, UnforeseenError, as_clip_error
 
 READY_MADE = "ready-made crops"
 """The detector that the fingerprint of such a store names: their boxes and confidences are not known."""
@@ -62,13 +64,19 @@ def ready_crops_fingerprint(manifest: Manifest, margin: float | None, provenance
     )
 
 
-def import_ready_crops(clips: list[Clip], store: FaceStore, *, on_clip: Callable[[ClipFaces], None]) -> None:
+def import_ready_crops(
+    clips: list[Clip], store: FaceStore, guard: FailureGuard, *, on_clip: Callable[[ClipFaces], None]
+) -> None:
     """Copy ready-made crops into a store; one bad picture never stops the run.
 
     Args:
         clips: one crop each.
         store: where they go; the caller holds `store.writing()`.
+        guard: counts those that fail as nobody foresaw.
         on_clip: called after each, for progress.
+
+    Raises:
+        RepeatedFaultError: where many in a row fail alike.
     """
     folders = ClipFolders.of(clips)
     for clip in clips:
@@ -76,7 +84,11 @@ def import_ready_crops(clips: list[Clip], store: FaceStore, *, on_clip: Callable
         size = folders.size_of(clip.path, store.patience)
         if isinstance(encoded, ClipError):
             faces = ClipFaces(clip.clip_id, FAILED, str(encoded))
-            store.write(faces, source_bytes=size)
+            record = partial(store.write, faces, source_bytes=size)
+            if isinstance(encoded, UnforeseenError):
+                guard.failed(clip.clip_id, encoded.fault, record=record)
+            else:
+                record()
         else:
             faces = ClipFaces(
                 clip.clip_id,
@@ -85,12 +97,14 @@ def import_ready_crops(clips: list[Clip], store: FaceStore, *, on_clip: Callable
                 crops=(np.zeros((1, 0, 0, 3), np.uint8),),  # the pixels travel as bytes
             )
             store.write_ready(faces, encoded, source_bytes=size)
+            guard.done()
         on_clip(faces)
 
 
 def _read(path: Path, size: int) -> bytes | ClipError:
     try:
-        return _checked_jpeg(path, size)
+        with as_clip_error():
+            return _checked_jpeg(path, size)
     except ClipError as error:
         return error
 
