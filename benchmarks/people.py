@@ -29,6 +29,7 @@ from tfdfd.clip import REAL
 from tfdfd.data.agreement import agreement
 from tfdfd.data.clusters import CLUSTER_ON, EPS, find_people
 from tfdfd.faces.identity import mean_embedding, unit_vectors
+from tfdfd.guard import FailureGuard, FailureLog
 
 NUMBERS, MOST_TRACKS, MEAN_TRACKS = 128, 200, 12
 SWAPS = ("Deepfakes", "FaceSwap")
@@ -141,7 +142,9 @@ def of_crops(folder: Path) -> None:
 
     import_tensorflow()
     store = FaceStore.open(folder)
-    embedded = embed_tracks(store, make_embedder("dlib"), watch=lambda parts: parts)
+    embedded = embed_tracks(
+        store, make_embedder("dlib"), guard=FailureGuard(FailureLog(store.folder)), watch=lambda parts: parts
+    )
     manifest = store.manifest().set_index("clip_id").loc[embedded.table["clip_id"].tolist()]
     is_real = (manifest["label"] == REAL).to_numpy()
     vectors, folders = embedded.vectors[is_real], manifest["folder"].to_numpy(object)[is_real].astype(str)

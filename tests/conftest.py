@@ -59,6 +59,12 @@ def _selects(expression: str, is_gpu: bool, marked: dict[str, bool]) -> bool:
     return not expression or Expression.compile(expression).evaluate(lambda name, **_: markers[name])
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _logs_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what fails in tests out of the user's own log; commands that tests start inherit it."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def _card_of_a_gpu_test(request: pytest.FixtureRequest) -> None:
     """Give each test with the marker gpu a card, or say why it has none."""

@@ -20,7 +20,9 @@ RANKS = (
     ("faces",),
     ("cuda_libraries",),
     ("gpus",),
-    ("clip", "scored_clip"),
+    ("scored_clip",),
+    ("guard",),
+    ("clip", "phrases"),
 )
 RANK_OF = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tfdfd.guard import Fault
+
 OK, PARTIAL, WEAK, NO_FACE, FAILED = "ok", "partial", "weak_evidence", "no_face", "failed"
 SCORE_STATUSES = (OK, PARTIAL, WEAK, NO_FACE, FAILED)
 """`partial`: scored, but by less than asked for: the time was up, or windows of it could not be read. `weak_evidence`:
@@ -81,6 +83,8 @@ class ScoredClip:
     """From opening the file to the score."""
     warnings: tuple[str, ...] = ()
     """What a person should know of a clip that was scored all the same."""
+    fault: Fault | None = field(default=None, repr=False)
+    """What nobody foresaw, of a clip that failed by it."""
 
     def __post_init__(self) -> None:
         if self.status not in SCORE_STATUSES:

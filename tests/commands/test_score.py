@@ -125,7 +125,7 @@ def test_what_was_left_out_is_announced(folder, asked, capfd, monkeypatch):
     out, err = said(capfd, "clips/a.mp4", "--time-limit", "2")
     assert "partial: a.mp4: time for 3 of 17 frames" in out
     assert "warning: a.mp4: HDR" in out
-    assert "1 of 1 clips have warnings" in err
+    assert "1 of 1 clip has warnings" in err
 
 
 def test_weak_evidence_stands_in_the_table_and_below_it_and_is_scored(folder, asked, capfd, monkeypatch):

@@ -10,6 +10,7 @@ from tfdfd.clip import OK, ClipFaces, TfdfdError
 from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.store import FaceStore
 from tfdfd.data.track_embeddings import FACES_A_TRACK, FOLDER, chosen_places, embed_tracks
+from tfdfd.guard import FailureGuard, FailureLog
 
 RED, BLUE = (200, 10, 10), (10, 10, 200)
 
@@ -40,8 +41,12 @@ class Counting(ColourEmbedder):
         return super().embed(faces)
 
 
+def guard_of(store):
+    return FailureGuard(FailureLog(store.folder))
+
+
 def embedded(store, embedder=None):
-    return embed_tracks(store, embedder or ColourEmbedder(), watch=lambda parts: parts)
+    return embed_tracks(store, embedder or ColourEmbedder(), guard=guard_of(store), watch=lambda parts: parts)
 
 
 def test_each_track_has_the_mean_of_its_faces(store):
@@ -121,7 +126,7 @@ def test_a_damaged_part_is_embedded_again_and_said(store, damage):
     part.write_bytes(b"" if damage == "empty" else whole[: len(whole) // 2])
     if damage == "other columns":
         pd.DataFrame({"clip_id": ["a"]}).to_parquet(part)
-    second = embed_tracks(store, again, watch=lambda parts: parts, say=said.append)
+    second = embed_tracks(store, again, guard=guard_of(store), watch=lambda parts: parts, say=said.append)
     assert again.seen == 9
     np.testing.assert_array_equal(first.vectors, second.vectors)
     assert f"{part} is damaged" in said[0]

@@ -133,7 +133,7 @@ def test_a_newest_version_without_a_model_is_named_and_an_older_one_not_taken(tm
         newest_version(model / "3")
     with pytest.raises(TfdfdError, match=r"x has no version 9: it has 1, 2$"):
         newest_version(model / "9")
-    with pytest.raises(TfdfdError, match=r"models/y: no such folder: .*models/ holds the models x$"):
+    with pytest.raises(TfdfdError, match=r"models/y: no such folder: .*models/ holds the model x$"):
         newest_version(tmp_path / "models" / "y")
     assert newest_version(model / "1") == model / "1"
 

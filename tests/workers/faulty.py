@@ -55,7 +55,7 @@ class FaultyFrames:
         if "exit" in name:
             print("the decoder says goodbye", file=sys.stderr)
             os._exit(7)
-        if "bug" in name:
+        if "bug" in name and "FAULTS_MENDED" not in os.environ:
             raise ZeroDivisionError("a bug of ours")
         if "large" in name:
             raise MemoryError(f"no room for {name}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tfdfd.clip import Clip, TfdfdError
+from tfdfd.guard import MOST_ALIKE, Fault, RepeatedFaultError
 from tfdfd.workers.dispatch import DOUBTFUL_FAULTS, REST_SECONDS, START_SECONDS
 from tfdfd.workers.events import (
     CRASHED,
@@ -76,9 +77,9 @@ class ScriptedWorker:
         self.crew.tried[clip.clip_id].append([held.clip_id for held in (*self.read, *self.clips)])
         if fault == "hang":
             return said
-        if fault == "bug":
+        if fault.startswith("bug"):
             (self.read if clip in self.read else self.clips).remove(clip)
-            return [*said, Bug(clip.clip_id, "Traceback of it")]
+            return [*said, Bug(clip.clip_id, Fault(fault, "bad", "a.py:1", "Traceback of it"))]
         if fault == "full":
             return [*said, Refused("no space left")]
         if fault == "unsaid":
@@ -126,22 +127,23 @@ class ScriptedCrew:
 
 
 def run(names, crew, *, timeout=0.0, reported=None):
-    """Return what became of each clip."""
+    """Return what became of each clip, and the clips on which a worker said that it met a bug, as they were told."""
     clips = [Clip(name, Path(name)) for name in names]
-    found = {}
+    found, bugs = {}, []
     reported = [] if reported is None else reported
 
     def note(name, what):
         assert name not in found
         found[name] = what
 
-    bugs = run_clips(
+    run_clips(
         clips,
         crew,
         clip_timeout_seconds=timeout,
         recorded=lambda clip: Done(clip.clip_id, "ok") if clip.clip_id in crew.written else None,
         on_done=lambda done: note(done.clip_id, done.status),
         on_failed=lambda clip, reason: note(clip.clip_id, reason),
+        on_fault=lambda clip_id, fault: bugs.append((clip_id, fault.kind)),
         on_note=reported.append,
         clock=lambda: crew.now,
     )
@@ -160,7 +162,7 @@ def test_clips_are_handed_out_in_order_two_a_worker():
     assert crew.most_held == 2
     assert crew.slots == [0, 1]
     assert reported == ["a note"]
-    assert not bugs.clip_ids
+    assert not bugs
 
 
 def test_no_more_workers_than_clips():
@@ -250,9 +252,36 @@ def test_time_in_which_we_were_stopped_counts_against_no_clip():
 
 def test_a_bug_costs_its_clip_and_is_handed_on():
     found, bugs = run("abcd", ScriptedCrew(2, {("b", READING): ["bug"], ("c", DETECTING): ["bug"]}))
+    reasons = {found.pop(name) for name in "bc"}
+    assert reasons == {"bug: bad (unforeseen, at a.py:1)"}
     assert found == dict.fromkeys("ad", "ok")
-    assert sorted(bugs.clip_ids) == ["b", "c"]
-    assert bugs.first_traceback == "Traceback of it"
+    assert sorted(bugs) == [("b", "bug"), ("c", "bug")]
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_where_clips_from_both_ends_meet_the_same_bug_it_is_not_the_clips(num_workers):
+    names = [f"clip {number}" for number in range(100)]
+    crew = ScriptedCrew(num_workers, {(name, READING): ["bug"] for name in names})
+    with pytest.raises(RepeatedFaultError, match=f"clips failed alike .*{names[-1]}.*bug: bad"):
+        run(names, crew)
+    assert 2 * MOST_ALIKE <= len(crew.tried) <= 2 * MOST_ALIKE + 2 * num_workers
+    assert not crew.written
+
+
+def test_the_same_bug_on_all_of_a_few_clips_is_not_the_clips_either_unless_they_are_fewer_still():
+    names = "abcdefgh"[:MOST_ALIKE]
+    with pytest.raises(RepeatedFaultError):
+        run(names, ScriptedCrew(2, {(name, READING): ["bug"] for name in names}))
+    found, _ = run(names[:-1], ScriptedCrew(2, {(name, READING): ["bug"] for name in names}))
+    assert found == dict.fromkeys(names[:-1], "bug: bad (unforeseen, at a.py:1)")
+
+
+def test_bugs_of_different_kinds_are_their_clips_own_and_so_are_alike_ones_behind_clips_that_were_done():
+    names = [str(number) for number in range(12)]
+    found, _ = run(names, ScriptedCrew(1, {(name, READING): [f"bug {name}"] for name in names}))
+    assert len(found) == 12
+    found, _ = run(names, ScriptedCrew(1, {(name, READING): ["bug"] for name in names[2:]}))
+    assert [found[name] == "ok" for name in names] == [True] * 2 + [False] * 10
 
 
 def test_a_full_disk_stops_the_run():
@@ -294,9 +323,9 @@ def test_bad_clips_among_good_ones_never_stop_the_run():
 def test_bad_clips_that_lie_together_never_stop_the_run(num_workers, fault):
     names = [str(number) for number in range(200)]
     crew = ScriptedCrew(num_workers, {(name, READING): [fault] for name in names[:100]})
-    found, bugs = run(names, crew)
+    found, _ = run(names, crew)
     assert [name for name in names if found.get(name) == "ok"] == names[100:]
-    assert sorted([*bugs.clip_ids, *(name for name, what in found.items() if what != "ok")]) == sorted(names[:100])
+    assert sorted(name for name, what in found.items() if what != "ok") == sorted(names[:100])
 
 
 def test_bad_clips_that_are_all_that_is_left_have_failed():

@@ -17,7 +17,9 @@ from rich.console import Console
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import make_console
-from tfdfd.commands.flags import add_cpu_flag, obey_cpu_flag
+from tfdfd.commands.flags import CommandParser, add_cpu_flag, obey_cpu_flag
+from tfdfd.guard import FailureLog, Fault
+from tfdfd.phrases import shown
 
 PORT = 7860
 _FOLDER = "tfdfd-app-"
@@ -32,7 +34,7 @@ _NO_CALLS_HOME = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd app` until it is interrupted."""
-    parser = argparse.ArgumentParser(prog="tfdfd app", description=__doc__)
+    parser = CommandParser(prog="tfdfd app", description=__doc__)
     parser.add_argument(
         "--model", metavar="DIR", help="saved_models/NAME or one of its versions (default: that written last)"
     )
@@ -74,15 +76,23 @@ def _run(arguments: argparse.Namespace, listening: socket.socket, uploads: Path,
 
     model = scorer.model
     assert isinstance(model, LoadedModel)  # what the scorer itself needs of it is less
-    shown = ModelShown.of(model_name(model), model.card())
+    log = FailureLog()
+
+    def on_fault(name: str, fault: Fault) -> None:
+        log.add(name, fault)
+        where = f"traceback in {log.path}" if log.path else fault.traceback
+        console.print(f"{shown(name)}: {fault.reason}; {where}. Please report it", style="yellow")
+
+    about = ModelShown.of(model_name(model), model.card())
     page = make_page(
         scorer.score,
         model.explain,
         model.rule,
-        shown,
+        about,
         uploads=uploads,
         limit=UPLOAD_LIMIT,
         shows_masks=model.shows_masks,
+        on_fault=on_fault,
     )
     host, port = listening.getsockname()[:2]
     is_local = ipaddress.ip_address(host).is_loopback

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfdfd.clip import TfdfdError
+from tfdfd.guard import Failed, Fault, attempt
 from tfdfd.reports.scored_clip_page import ModelShown, reasons_part, verdict_part
 from tfdfd.scored_clip import FAILED, ScoredClip
 
@@ -31,6 +32,7 @@ def make_page(
     uploads: Path,
     limit: str,
     shows_masks: bool = False,
+    on_fault: Callable[[str, Fault], None] = lambda name, fault: None,
 ) -> Any:
     """Return the page, a `gradio.Blocks`.
 
@@ -42,6 +44,7 @@ def make_page(
         uploads: folder in which Gradio keeps what was uploaded; nothing else is scored, nor deleted after.
         limit: the largest clip that is taken, such as `2gb`.
         shows_masks: whether `explain` tells how likely each place was altered.
+        on_fault: called with a clip's name and what nobody foresaw; the next clip is not affected.
     """
     import gradio
 
@@ -56,9 +59,16 @@ def make_page(
         try:
             yield gradio.skip(), _busy(f"Scoring {path.name} …"), ""
             clip = _as_uploaded(_scored(score, path), path)
+            if clip.fault is not None:
+                on_fault(path.name, clip.fault)
             verdict = verdict_part(clip, rule, model)
             yield gradio.skip(), verdict, "" if clip.clip_score is None else _busy("Drawing the faces …")
-            yield None, verdict, reasons_part(clip, rule, explain, shows_masks=shows_masks)
+            reasons = attempt(lambda: reasons_part(clip, rule, explain, shows_masks=shows_masks))
+            if isinstance(reasons, Failed):
+                if reasons.fault is not None:
+                    on_fault(path.name, reasons.fault)
+                reasons = _NO_REASONS.format(escape(reasons.reason.replace(str(path), path.name)))
+            yield None, verdict, reasons
         finally:
             path.unlink(missing_ok=True)
 
@@ -92,11 +102,15 @@ _FAULT = (
 )
 
 
+_NO_REASONS = '<section class="tfdfd"><h2>Faces</h2><p class="reason">They cannot be drawn: {}</p></section>'
+
+
 def _scored(score: Callable[[Path], ScoredClip], path: Path) -> ScoredClip:
     try:
-        return score(path)
+        scored = attempt(lambda: score(path))
     except TfdfdError as error:
         return ScoredClip(str(path), FAILED, str(error))
+    return ScoredClip(str(path), FAILED, scored.reason, fault=scored.fault) if isinstance(scored, Failed) else scored
 
 
 def _introduction(model: ModelShown, limit: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfdfd.clip import ClipError, TfdfdError
+from tfdfd.clip import TfdfdError
 from tfdfd.data.atomic import explain_write_errors, require_writable_folder, write_atomically
+from tfdfd.guard import Failed, FailureLog, attempt
+from tfdfd.phrases import counted
 from tfdfd.scored_clip import ScoredClip
 
 if TYPE_CHECKING:
@@ -48,12 +51,18 @@ class PictureWriter:
             require_h264_encoder()
         return PictureWriter(_files("--annotate", annotate, paths, _VIDEO), _files("--plot", plot, paths, _PICTURE))
 
-    def write(self, clip: ScoredClip, get_rule: GetRule) -> list[str]:
+    @property
+    def folders(self) -> list[Path]:
+        """Where files are written."""
+        return list(dict.fromkeys(file.parent for files in (self.annotated, self.plotted) for file in files.values()))
+
+    def write(self, clip: ScoredClip, get_rule: GetRule, log: FailureLog) -> list[str]:
         """Write what is asked for of a clip.
 
         Args:
             clip: the clip, with crops where it is to be plotted.
             get_rule: that it was scored by.
+            log: keeps what nobody foresaw; that costs the picture, the score stands.
 
         Returns:
             What to tell a person: what was written, or why it was not.
@@ -65,23 +74,31 @@ class PictureWriter:
         if not any(window.tracks for window in clip.windows):
             return [f"{clip.path}: nothing to draw, so no {file} ({clip.reason})" for file in asked]
         notes = []
-        if file := self.annotated.get(clip.path):
-            from tfdfd.reports.annotated_clip import write_annotated_clip
-
-            _make_folder(file.parent)
-            try:
-                said = write_annotated_clip(clip, file, rule=get_rule())
-                notes.append("; ".join([f"wrote {file}", *said]))
-            except ClipError as error:
-                notes.append(f"{clip.path}: no {file}: {error}")
-        if file := self.plotted.get(clip.path):
-            from tfdfd.reports.score_timeline import timeline_png
-
-            _make_folder(file.parent)
-            with explain_write_errors(file.parent):
-                write_atomically(file, timeline_png(clip, threshold=get_rule().threshold))
-            notes.append(f"wrote {file}")
+        for files, write in ((self.annotated, _annotate), (self.plotted, _plot)):
+            if file := files.get(clip.path):
+                _make_folder(file.parent)
+                said = attempt(partial(write, clip, file, get_rule()))
+                if not isinstance(said, Failed):
+                    notes.append("; ".join([f"wrote {file}", *said]))
+                    continue
+                notes.append(f"{clip.path}: no {file}: {said.reason}")
+                if said.fault is not None:
+                    log.add(f"{clip.path}, drawing {file}", said.fault)
         return notes
+
+
+def _annotate(clip: ScoredClip, file: Path, rule: ScoringRule) -> list[str]:
+    from tfdfd.reports.annotated_clip import write_annotated_clip
+
+    return write_annotated_clip(clip, file, rule=rule)
+
+
+def _plot(clip: ScoredClip, file: Path, rule: ScoringRule) -> list[str]:
+    from tfdfd.reports.score_timeline import timeline_png
+
+    with explain_write_errors(file.parent):
+        write_atomically(file, timeline_png(clip, threshold=rule.threshold))
+    return []
 
 
 def _files(flag: str, given: str | None, paths: Sequence[Path], suffix: str) -> dict[str, Path]:
@@ -92,7 +109,9 @@ def _files(flag: str, given: str | None, paths: Sequence[Path], suffix: str) -> 
     if not is_folder and target.suffix.lower() != suffix:
         raise TfdfdError(f"{flag} writes a {suffix} file, got {given}: name one, or a folder")
     if not is_folder and len(paths) > 1:
-        raise TfdfdError(f"{flag} {given} is one file for {len(paths)} clips: name a folder, such as {target.stem}/")
+        raise TfdfdError(
+            f"{flag} {given} is one file for {counted(len(paths), 'clip')}: name a folder, such as {target.stem}/"
+        )
     files: dict[str, Path] = {}
     for path in paths:
         file = target

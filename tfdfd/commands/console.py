@@ -8,6 +8,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -27,8 +29,18 @@ from tfdfd.clip import TfdfdError
 from tfdfd.commands.outputs import watched_outputs
 from tfdfd.cuda_libraries import unseen_message, why_unseen
 from tfdfd.gpus import choose_gpus, first_use_note, fix_arithmetic
+from tfdfd.guard import FailureGuard, FailureLog
+from tfdfd.phrases import counted, shown
 
 _LINE_SECONDS = 30.0
+
+
+class SafeConsole(Console):
+    """A console to which text may hold what others wrote: it prints no control characters but ends of lines."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as Rich's console does, text as `phrases.shown` shows it."""
+        super().print(*(shown(one, keep_lines=True) if isinstance(one, str) else one for one in objects), **options)
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -38,7 +50,7 @@ def make_console(*, stderr: bool = False) -> Console:
     """
     stream = sys.stderr if stderr else sys.stdout
     is_terminal = stream.isatty()
-    return Console(
+    return SafeConsole(
         file=stream,
         width=None if is_terminal else 160,
         soft_wrap=not is_terminal,
@@ -138,15 +150,42 @@ def _run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None
         return main(argv)
     except TfdfdError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print("error:", style="bold red", end=" ")
-        print(error, file=sys.stderr)
+        print_error(error)
         return error.exit_status
     except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        print(f"error: {named}{error.strerror or error}{f'; {GOES_ON}' if goes_on else ''}", file=sys.stderr)
+        named = f"{shown(error.filename)}: " if error.filename else ""
+        print_error(f"error: {named}{error.strerror or error}{f'; {GOES_ON}' if goes_on else ''}")
+        return 1
+    except MemoryError as error:
+        said = f" ({error})" if str(error) else ""
+        print_error(f"error: memory has run out{said}: free some{f'; {GOES_ON}' if goes_on else ''}")
         return 1
     except KeyboardInterrupt:
         print(f"\ninterrupted{f': {GOES_ON}' if goes_on else ''}", file=sys.stderr)
         return 130
+
+
+def print_error(text: object) -> None:
+    """Print to stderr what a person should know, names in it as `phrases.shown` shows them."""
+    print(shown(text, keep_lines=True), file=sys.stderr)
+
+
+@contextmanager
+def guarding(console: Console, *folders: Path, items: str = "clips") -> Iterator[FailureGuard]:
+    """Yield a guard of clips, and print in the end, however it comes, what nobody foresaw and where its log is.
+
+    Args:
+        console: for the note.
+        folders: where the log lies, as of `FailureLog`.
+        items: what is guarded, in the plural.
+    """
+    guard = FailureGuard(FailureLog(*folders), items=items)
+    try:
+        yield guard
+        guard.done()
+    finally:
+        if note := guard.log.note():
+            console.print(note, style="yellow")
 
 
 class RateColumn(ProgressColumn):
@@ -168,14 +207,14 @@ class WorkProgress:
     Args:
         console: where it is drawn.
         label: what is being done.
-        unit: of the work, e.g. `clips`.
+        unit: of the work, in the plural, e.g. `clips`.
         total: how much there is.
     """
 
     def __init__(self, console: Console, label: str, unit: str, total: int) -> None:
         self._console, self._label, self._unit, self._total = console, label, unit, total
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names hold [brackets]
             BarColumn(),
             MofNCompleteColumn(),
             RateColumn(unit),
@@ -185,11 +224,13 @@ class WorkProgress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(label, total=total)
-        self._done = 0
+        self._task = self._bar.add_task(label, total=total, start=False)
+        self._done, self._part, self._within = 0, 0.0, ""
         self._began = self._line = time.monotonic()
 
     def __enter__(self) -> WorkProgress:
+        self._began = self._line = time.monotonic()
+        self._bar.start_task(self._task)
         self._bar.start()
         return self
 
@@ -201,17 +242,38 @@ class WorkProgress:
     def advance(self, count: int = 1) -> None:
         """Show that more work is done."""
         self._done += count
-        self._bar.advance(self._task, count)
+        self._part, self._within = 0.0, ""
+        self._show()
+
+    def show_part(self, unit: str, number: int, count: int) -> None:
+        """Show how far the work is within one that takes long, until the next `advance`; one part alone is not shown.
+
+        Args:
+            unit: of the parts, e.g. `window`.
+            number: how many are done.
+            count: how many there are.
+        """
+        if count > 1:
+            self._part, self._within = number / count, f"{unit} {number} of {count}"
+            self._show()
+
+    def _show(self) -> None:
+        label = f"{self._label} ({self._within})" if self._within else self._label
+        self._bar.update(self._task, completed=self._done + self._part, description=label)
         if not self._console.is_terminal and time.monotonic() - self._line >= _LINE_SECONDS:
             self._print_line()
 
     def _print_line(self) -> None:
         self._line = time.monotonic()
         seconds = self._line - self._began
-        rate = self._done / max(seconds, 1e-6)
-        line = f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {seconds / 60:.1f} min"
-        if self._done:
-            line += f", {(self._total - self._done) / max(rate, 1e-6) / 60:.1f} min left"
+        done = self._done + self._part
+        rate = done / max(seconds, 1e-6)
+        line = f"{self._label}: {self._done}/{counted(self._total, self._unit.removesuffix('s'))}"
+        if self._within:
+            line += f", {self._within}"
+        line += f", {rate:.1f}/s, {seconds / 60:.1f} min"
+        if done:
+            line += f", {(self._total - done) / max(rate, 1e-6) / 60:.1f} min left"
         self._console.print(line)
 
 
@@ -224,14 +286,14 @@ def print_table(console: Console, title: str, header: Sequence[str], rows: Seque
 
     Nothing is cut: on a terminal long cells are folded, in a file or a pipe each row is one line.
     """
-    console.print(title, style="italic")  # a table's own title is folded to the table's width
+    console.print(shown(title), style="italic")  # a table's own title is folded to the table's width
     table = Table()
     for column, name in enumerate(header):
         numeric = all(isinstance(row[column], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         # As Text: file names hold [brackets], which are no markup.
-        table.add_row(*(Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell)) for cell in row))
+        table.add_row(*(Text(f"{cell:.4f}" if isinstance(cell, float) else shown(cell)) for cell in row))
     if not console.is_terminal:
         console = Console(file=console.file, width=_WIDEST, highlight=False, markup=False, quiet=console.quiet)
     console.print(table)
@@ -240,6 +302,6 @@ def print_table(console: Console, title: str, header: Sequence[str], rows: Seque
 def print_reasons(console: Console, reasons: Sequence[str], *, rest_in: str = "") -> None:
     """Print the first ten reasons, a line each, how many more there are, and where they are to be found."""
     for reason in reasons[:10]:
-        console.print(f"  {reason}")
+        console.print(f"  {shown(reason)}")
     if len(reasons) > 10:
         console.print(f"  and {len(reasons) - 10} more{rest_in}")

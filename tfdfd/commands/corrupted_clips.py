@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from tfdfd.clip import FAILED, Clip, ClipError, ClipFaces
-from tfdfd.commands.console import WorkProgress
+from tfdfd.commands.console import WorkProgress, guarding
 from tfdfd.commands.inputs import has_gpu, make_frame_source
 from tfdfd.data.strips import decode_strip, encode_strip
 from tfdfd.data.thinned_frames import ThinnedFrameSource
@@ -21,6 +22,8 @@ from tfdfd.evaluation.logits_record import Records
 from tfdfd.evaluation.robustness import ClipLogits, ScoreFaces, checked_logits
 from tfdfd.extraction import extract_clip
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.guard import Failed
+from tfdfd.phrases import shown
 
 
 def score_clips(
@@ -29,6 +32,7 @@ def score_clips(
     extraction: ExtractionConfig,
     records: Records,
     *,
+    folder: Path,
     console: Console,
     batch_size: int,
     decoder: str,
@@ -40,6 +44,7 @@ def score_clips(
         clips: the clips, whose files are there.
         extraction: how the store's crops were made.
         records: of every clip, for every one of CLIP_CORRUPTIONS; they are filled level by level.
+        folder: for the log of what nobody foresaw.
         console: for progress and for what fails.
         batch_size: tracks a batch.
         decoder: what decodes, one of `inputs.DECODERS`.
@@ -48,7 +53,8 @@ def score_clips(
         By corruption the ids of the clips that it could not be done to.
 
     Raises:
-        TfdfdError: if the network gives something that is no number, or a file cannot be written.
+        TfdfdError: if the network gives something that is no number, a file cannot be written, or many clips in a row
+            fail alike.
     """
     failed: dict[str, set[str]] = {name: set() for name in CLIP_CORRUPTIONS}
     todo = [
@@ -63,16 +69,24 @@ def score_clips(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         changer = _ClipChanger(extraction, scratch, console, decoder)
         progress = stack.enter_context(WorkProgress(console, "robustness of clips", "levels", num_levels))
+        guard = stack.enter_context(guarding(console, folder))
+
+        def score(clip: Clip, name: str, level: int) -> ClipLogits:
+            faces, is_unchanged = changer.changed(clip, name, CLIP_CORRUPTIONS[name].levels[level - 1])
+            if faces.status == FAILED:
+                raise ClipError(faces.reason)
+            logits, is_face = _score_faces_of(faces, extraction.places, score_faces, batch_size)
+            return ClipLogits(logits, is_face, is_unchanged)
+
         for clip, name, missing in todo:
             for number, level in enumerate(missing):
-                faces, is_unchanged = changer.changed(clip, name, CLIP_CORRUPTIONS[name].levels[level - 1])
-                if faces.status == FAILED:
-                    console.print(f"  {clip.clip_id} is left out of {name}: {faces.reason}", style="yellow")
+                scored = guard.run(clip.clip_id, partial(score, clip, name, level))
+                if isinstance(scored, Failed):
+                    console.print(shown(f"  {clip.clip_id} is left out of {name}: {scored.reason}"), style="yellow")
                     failed[name].add(clip.clip_id)
                     progress.advance(len(missing) - number)
                     break
-                logits, is_face = _score_faces_of(faces, extraction.places, score_faces, batch_size)
-                records[name, clip.clip_id].add(level, ClipLogits(logits, is_face, is_unchanged))
+                records[name, clip.clip_id].add(level, scored)
                 progress.advance()
     return failed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
@@ -20,6 +19,7 @@ from rich.text import Text
 
 from tfdfd.commands.check import MISSING, OK, SET_UP, WARNING, Check, ask, version_of
 from tfdfd.commands.console import make_console
+from tfdfd.commands.flags import CommandParser
 from tfdfd.commands.gpu_checks import GPU_CHECKS, link_cuda
 from tfdfd.commands.gpu_proof.proof import add_flags, asks_for_proof, prove
 
@@ -32,7 +32,7 @@ GIGABYTE = 1e9
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd doctor` and return its exit status."""
-    parser = argparse.ArgumentParser(prog="tfdfd doctor", description=__doc__)
+    parser = CommandParser(prog="tfdfd doctor", description=__doc__)
     parser.add_argument(
         "--link-cuda",
         action="store_true",

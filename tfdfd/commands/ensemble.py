@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
-from tfdfd.commands.flags import add_config_flags, config_from_flags
+from tfdfd.commands.flags import CommandParser, add_config_flags, config_from_flags
 from tfdfd.evaluation.config import RULE_FIELDS, RuleValues
 from tfdfd.serving.versions import newest_version
 
@@ -129,7 +129,7 @@ def _require_folder_of_its_own(output: Path, folders: Sequence[Path]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tfdfd ensemble", description=__doc__)
+    parser = CommandParser(prog="tfdfd ensemble", description=__doc__)
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="saved_models/NAME or one of its versions; two or more"
     )

@@ -14,7 +14,7 @@ from tfdfd.commands.evaluated_clips import choose_clips
 from tfdfd.commands.evaluation import evaluate
 from tfdfd.commands.evaluation_output import print_result, require_writable, save_rules, write_report
 from tfdfd.commands.extracting import add_worker_flags, worker_config
-from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
+from tfdfd.commands.flags import CommandParser, add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.commands.inputs import data_folder, newest_model
 from tfdfd.commands.known_people import with_known_people
 from tfdfd.commands.prepare import add_compression_flag, print_manifest_notes
@@ -110,7 +110,7 @@ def _require_one_store_fits(models: Sequence[LoadedModel], arguments: argparse.N
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="run_eval.py", description=__doc__)
+    parser = CommandParser(prog="run_eval.py", description=__doc__)
     parser.add_argument("--data", metavar="DIR", help="folder of clips or face crops, or a CSV (default: $TFDFD_DATA)")
     parser.add_argument(
         "--model",

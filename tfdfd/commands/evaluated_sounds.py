@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from rich.console import Console
 
 from tfdfd.clip import OK
 from tfdfd.commands.console import print_reasons
-from tfdfd.data.audio import ClipSound
+from tfdfd.data.audio import FAILED, ClipSound
 from tfdfd.data.tables import records
+from tfdfd.guard import Failed, FailureGuard
+from tfdfd.phrases import counted
 
 if TYPE_CHECKING:
     from tfdfd.data.rows import StripRows
@@ -24,13 +27,14 @@ class EvaluatedSounds:
     """Reads the sound of tracks; what is wrong with it is counted.
 
     Args:
+        guard: counts the clips whose sound fails as nobody foresaw; it is then masked.
         store: for when the frames of each clip are shown.
         clips: rows of the manifest.
         rows: the tracks; their clip_rows are rows of `clips`.
     """
 
-    def __init__(self, store: FaceStore, clips: pd.DataFrame, rows: StripRows) -> None:
-        self._rows = rows
+    def __init__(self, guard: FailureGuard, store: FaceStore, clips: pd.DataFrame, rows: StripRows) -> None:
+        self._guard, self._rows = guard, rows
         known = {record["clip_id"]: record for record in records(store.clips())}
         self._clips = [(known[row["clip_id"]], Path(row["path"])) for row in records(clips)]
         self._last: tuple[int, ClipSound] | None = None
@@ -57,7 +61,9 @@ class EvaluatedSounds:
 
         if self._last is None or self._last[0] != clip_row:  # the people of a clip stand one behind the other
             record, path = self._clips[clip_row]
-            sound = sound_of_clip(record, path)
+            sound = self._guard.run(record["clip_id"], partial(sound_of_clip, record, path))
+            if isinstance(sound, Failed):
+                sound = ClipSound.none(0, FAILED, sound.reason)
             self._last = (clip_row, sound)
             self.statuses[record["clip_id"]] = (sound.status, sound.reason)
         return self._last[1]
@@ -74,6 +80,6 @@ class EvaluatedSounds:
         if not counts:
             return  # all logits were kept
         told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        console.print(f"sound of {len(self.statuses)} clips: {told}; what is missing is masked")
+        console.print(f"sound of {counted(len(self.statuses), 'clip')}: {told}; what is missing is masked")
         reasons = [f"{clip}: {status}, {reason}" for clip, (status, reason) in self.statuses.items() if status != OK]
         print_reasons(console, reasons)

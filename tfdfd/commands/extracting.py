@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tfdfd.clip import FAILED, Clip, ClipFaces, TfdfdError
-from tfdfd.commands.console import import_tensorflow
+from tfdfd.commands.console import guarding, import_tensorflow
 from tfdfd.commands.inputs import add_decoder_flag, choose_frame_source, num_cores, settle_decoder
 from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.frame_source import AUTO, NVDEC, PyAvFrameSource
@@ -25,7 +25,7 @@ from tfdfd.gpus import choose_gpus, environment_of
 from tfdfd.workers.events import Done
 from tfdfd.workers.job import ExtractionJob, Parts, Share
 from tfdfd.workers.places import GPU_MEMORY_PER_WORKER, places_of_memory, worker_places
-from tfdfd.workers.pool import Bugs, run_clips
+from tfdfd.workers.pool import run_clips
 from tfdfd.workers.processes import ProcessCrew
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def extract_in_workers(
     *,
     run_token: str,
     on_clip: Callable[[Done], None],
-) -> Bugs:
+) -> None:
     """Extract clips into a store that the caller holds for writing.
 
     Args:
@@ -138,11 +138,8 @@ def extract_in_workers(
         run_token: what `store.writing()` gave the caller.
         on_clip: called after each clip, for progress.
 
-    Returns:
-        The clips on which our code failed.
-
     Raises:
-        TfdfdError: if the run cannot go on; clips that are done are kept.
+        TfdfdError: if the run cannot go on, also where many clips in a row fail alike; clips that are done are kept.
     """
 
     def say(note: str) -> None:
@@ -180,15 +177,17 @@ def extract_in_workers(
         run_token=run_token,
     )
     crew = _ray_crew(job, workers, say) if workers.ray else _process_crew(job, workers, len(clips), console)
-    return run_clips(
-        clips,
-        crew,
-        clip_timeout_seconds=workers.clip_timeout,
-        recorded=recorded,
-        on_done=on_done,
-        on_failed=on_failed,
-        on_note=say,
-    )
+    with guarding(console, store.folder) as guard:
+        run_clips(
+            clips,
+            crew,
+            clip_timeout_seconds=workers.clip_timeout,
+            recorded=recorded,
+            on_done=on_done,
+            on_failed=on_failed,
+            on_fault=guard.log.add,  # the dispatcher counts: it tries clips from the other end before it stops
+            on_note=say,
+        )
 
 
 def _process_crew(job: ExtractionJob, workers: WorkerConfig, num_clips: int, console: Console) -> ProcessCrew:

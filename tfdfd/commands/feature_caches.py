@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,17 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from tfdfd.clip import OK, WITH_FACES, ClipError, TfdfdError
-from tfdfd.commands.console import WorkProgress, print_reasons
+from tfdfd.clip import OK, WITH_FACES, TfdfdError
+from tfdfd.commands.console import WorkProgress, guarding, print_reasons
 from tfdfd.commands.inputs import provenance
 from tfdfd.data.clip_cache import ClipCache
 from tfdfd.data.options import check_choices, option
 from tfdfd.data.ready_crops import READY_MADE
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import records, rows_where, values
+from tfdfd.guard import Failed
 from tfdfd.models import BACKBONES
+from tfdfd.phrases import counted, shown
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +64,7 @@ class KeptFeatures:
     sound_statuses: dict[str, str]
     """Of each clip one of `audio.SOUND_STATUSES`."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Clip id and reason of those whose faces could not be read: they have no features."""
+    """Clip id and reason of those whose faces or sound could not be read: they have no features."""
 
 
 def keep_features(
@@ -121,19 +124,26 @@ def keep_features(
     statuses: dict[str, str] = {}
     failed: dict[str, str] = {}
     reasons: list[str] = []
-    with WorkProgress(console, "features", "clips", len(todo)) as progress:
+
+    def seen_and_heard(row: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        record = found[row["clip_id"]]
+        seen: dict[str, np.ndarray] = {}
+        if faces is not None and run is not None:
+            seen = kept_faces(faces, record, mains[row["clip_id"]], store, partial(_as_array, run))
+        return seen, kept_sound(sounds, record, Path(row["path"]))
+
+    with (
+        WorkProgress(console, "features", "clips", len(todo)) as progress,
+        guarding(console, (faces or sounds).folder) as guard,
+    ):
         for row in todo:
             progress.advance()
-            record = found[row["clip_id"]]
-            seen: dict[str, np.ndarray] = {}
-            if faces is not None and run is not None:
-                try:
-                    seen = kept_faces(faces, record, mains[row["clip_id"]], store, lambda crops: run(crops).numpy())
-                except ClipError as error:
-                    failed[row["clip_id"]] = str(error)
-                    console.print(f"  {row['clip_id']}: failed, {error}")
-                    continue
-            sound = kept_sound(sounds, record, Path(row["path"]))
+            both = guard.run(row["clip_id"], partial(seen_and_heard, row))
+            if isinstance(both, Failed):
+                failed[row["clip_id"]] = both.reason
+                console.print(shown(f"  {row['clip_id']}: failed, {both.reason}"))
+                continue
+            seen, sound = both
             statuses[row["clip_id"]] = status = str(sound["status"])
             if status != OK:
                 reasons.append(f"{row['clip_id']}: {status}, {sound['reason']}")
@@ -143,10 +153,15 @@ def keep_features(
     return KeptFeatures(sounds, faces, statuses, failed)
 
 
+def _as_array(network: Callable[[np.ndarray], Any], crops: np.ndarray) -> np.ndarray:
+    return network(crops).numpy()
+
+
 def _print_sounds(statuses: dict[str, str], reasons: Sequence[str], console: Console) -> None:
     counts = Counter(statuses.values())
     console.print(
-        f"sound of {len(statuses)} clips: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        f"sound of {counted(len(statuses), 'clip')}: "
+        + ", ".join(f"{count} {status}" for status, count in counts.most_common())
     )
     print_reasons(console, reasons)
 

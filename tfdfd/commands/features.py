@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,11 @@ import numpy as np
 from tfdfd.clip import FAILED, TfdfdError
 from tfdfd.commands.console import import_tensorflow, make_console, print_table
 from tfdfd.commands.feature_caches import FeatureConfig, feature_network, keep_features
-from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
+from tfdfd.commands.flags import CommandParser, add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.data.atomic import TEMPORARY, explain_write_errors
 from tfdfd.data.store import FaceStore
 from tfdfd.data.tables import records, some
+from tfdfd.phrases import counted
 
 FEATURES_FILE = "features.parquet"
 """In the folder of the features."""
@@ -82,7 +82,7 @@ class FeatureTable:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd features`."""
-    parser = argparse.ArgumentParser(prog="tfdfd features", description=__doc__)
+    parser = CommandParser(prog="tfdfd features", description=__doc__)
     parser.add_argument("--store", metavar="DIR", required=True, help="face store, as `tfdfd prepare` makes it")
     parser.add_argument(
         "--features", metavar="DIR", help="where they are kept (default: features/<backbone> in the store)"
@@ -125,8 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_table(console, "Clips of the store; those that are ok or partial have features", ["status", "clips"], rows)
     if kept.failed:
         console.print(
-            f"{len(kept.failed)} clips have faces that could not be read: {some(kept.failed, limit=3)}. Run `tfdfd "
-            "prepare` again, then this command",
+            f"{counted(len(kept.failed), 'clip has', 'clips have')} no features, the reasons stand above: "
+            f"{some(kept.failed, limit=3)}. Where faces cannot be read, run `tfdfd prepare` again, then this command",
             style="yellow",
         )
     console.print(f"{folder / FEATURES_FILE}: clip_id, video_embedding, audio_embedding, label")

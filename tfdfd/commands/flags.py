@@ -5,15 +5,41 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import os
+import re
+import sys
 import typing
 from types import UnionType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from tfdfd.clip import TfdfdError
 from tfdfd.gpus import choose_gpus
+from tfdfd.phrases import shown
 
 T = TypeVar("T")
 _METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors show what was given with escapes, and say how a file whose name begins with - is named."""
+
+    _given: tuple[str, ...] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as `argparse` does."""
+        self._given = tuple(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with status 2."""
+        files = [one for one in self._given if one.startswith("-") and _names_a_file(one)]
+        hints = [f"\n{one} begins with a dash, so it is taken for an option: write ./{one}" for one in files]
+        super().error(shown("".join([message, *hints]), keep_lines=True))
+
+
+def _names_a_file(argument: str) -> bool:
+    # A name with an ending is meant for a file though it is misspelt; options have none.
+    return os.path.lexists(argument) or re.fullmatch(r"-[^=]*\.[A-Za-z]\w{1,4}", argument) is not None
 
 
 def add_cpu_flag(parser: argparse._ActionsContainer) -> None:

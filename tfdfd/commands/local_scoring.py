@@ -21,7 +21,7 @@ from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerpr
 from tfdfd.faces.config import ExtractionConfig
 from tfdfd.gpus import choose_gpus
 from tfdfd.scored_clip import ScoredClip
-from tfdfd.serving.clip_parts import ClipReader, PlannedFrameSource
+from tfdfd.serving.clip_parts import ClipReader, OnWindow, PlannedFrameSource
 from tfdfd.serving.local_scorer import LocalScorer
 from tfdfd.serving.time_limit import Pace
 from tfdfd.serving.versions import ASSETS, newest_version
@@ -65,6 +65,7 @@ def begin_scoring(
     time_limit_seconds: float | None = None,
     keep_crops: bool = False,
     decoder: str = AUTO,
+    on_window: OnWindow = lambda number, count: None,
 ) -> tuple[LocalScorer, Iterator[ScoredClip]]:
     """Put together what scores clips while the first of them is read, since TensorFlow takes long to come.
 
@@ -73,6 +74,7 @@ def begin_scoring(
     Args:
         paths: of the clips.
         model_folder, console, accept_mismatch, time_limit_seconds, keep_crops, decoder: as in `make_local_scorer`.
+        on_window: called after each window of a clip.
 
     Returns:
         The scorer, and the clips as they are scored.
@@ -80,7 +82,7 @@ def begin_scoring(
     Raises:
         TfdfdError: as in `make_local_scorer`.
     """
-    basis = _Basis.of(model_folder, console, decoder)
+    basis = _Basis.of(model_folder, console, decoder, on_window)
     if time_limit_seconds is not None:
         # What reads beside the start of TensorFlow is slow, and its time would count.
         scorer = basis.scorer(console, accept_mismatch, time_limit_seconds, keep_crops=keep_crops)
@@ -105,12 +107,18 @@ class _Basis:
     """How clips are cropped for it."""
     frame_source: PlannedFrameSource
     pace: Pace
+    on_window: OnWindow
 
     @staticmethod
-    def of(model_folder: Path | None, console: Console, decoder: str) -> _Basis:
+    def of(
+        model_folder: Path | None,
+        console: Console,
+        decoder: str,
+        on_window: OnWindow = lambda number, count: None,
+    ) -> _Basis:
         folder = newest_version(model_folder or newest_model(Path("saved_models")))
         config = extraction_config_of(Fingerprint.from_file(folder / ASSETS / "fingerprint.json"))
-        return _Basis(folder, config, scoring_frame_source(console, decoder), Pace())
+        return _Basis(folder, config, scoring_frame_source(console, decoder), Pace(), on_window)
 
     def scorer(
         self, console: Console, accept_mismatch: bool, time_limit_seconds: float | None, *, keep_crops: bool
@@ -141,6 +149,7 @@ class _Basis:
             time_limit_seconds=time_limit_seconds,
             keep_crops=keep_crops,
             pace=self.pace,
+            on_window=self.on_window,
         )
 
 

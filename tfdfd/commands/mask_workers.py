@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tfdfd.clip import TfdfdError
 from tfdfd.commands.console import import_tensorflow
+from tfdfd.guard import Failed, attempt
 
 if TYPE_CHECKING:
     from tfdfd.data.mask_store import ClipMasks
@@ -41,8 +42,8 @@ Task = tuple[Path, Pair, "CropGeometry"]
 
 def made_in_turn(
     store_folder: Path, pairs: Sequence[Pair], geometry: CropGeometry, workers: int
-) -> Generator[tuple[Pair, ClipMasks | None], None, None]:
-    """Yield each pair with its masks, in their order; None where the store has lost the record of a fake.
+) -> Generator[tuple[Pair, ClipMasks | Failed | None], None, None]:
+    """Yield each pair with its masks or why it has none, in their order; None where the store has lost its record.
 
     Raises:
         TfdfdError: if a worker process died.
@@ -91,9 +92,13 @@ def _no_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def masks_of(task: Task) -> ClipMasks | None:
+def masks_of(task: Task) -> ClipMasks | Failed | None:
     """Make the masks of a fake; None where the store has lost its record."""
     import_tensorflow(gpus=0)
+    return attempt(lambda: _masks_of(task))
+
+
+def _masks_of(task: Task) -> ClipMasks | None:
     from tfdfd.data.mask_store import NO_ORIGINAL, ClipMasks
     from tfdfd.data.masks import masks_of_fake
     from tfdfd.data.store import FaceStore

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,17 @@ import pandas as pd
 from rich.console import Console
 
 from tfdfd.clip import FAKE, OK, WITH_FACES, TfdfdError
-from tfdfd.commands.console import WorkProgress, make_console
+from tfdfd.commands.console import WorkProgress, guarding, make_console
+from tfdfd.commands.flags import CommandParser
 from tfdfd.commands.inputs import data_folder, names_data
 from tfdfd.commands.mask_page import add_page_flags, check_page_flags, make_mask_page
 from tfdfd.commands.mask_workers import Pair, made_in_turn
 from tfdfd.data.tables import records, rows_where, some, values
+from tfdfd.guard import Failed
+from tfdfd.phrases import shown
 
 if TYPE_CHECKING:
-    from tfdfd.data.mask_store import MaskStore
+    from tfdfd.data.mask_store import ClipMasks, MaskStore
     from tfdfd.data.masks import CropGeometry
     from tfdfd.data.store import FaceStore
 
@@ -31,7 +35,7 @@ LISTED = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd masks`."""
-    parser = argparse.ArgumentParser(prog="tfdfd masks", description=__doc__)
+    parser = CommandParser(prog="tfdfd masks", description=__doc__)
     parser.add_argument("--store", metavar="DIR", required=True, help="face store, as `tfdfd prepare` made it")
     parser.add_argument(
         "--data",
@@ -175,20 +179,10 @@ def make_masks(
     )
     if not todo and masks.has_index:
         return
-    lost = []
     with store.writing(), WorkProgress(console, "making masks", "fakes", len(todo)) as progress:
         masks.begin()
         with closing(made_in_turn(store.folder, todo, geometry, arguments.workers)) as found:
-            for pair, made in found:
-                progress.advance()
-                if made is None:  # nothing is written, so it is tried again
-                    lost.append(pair.clip_id)
-                    continue
-                masks.write(made, fake_bytes=pair.fake_bytes, original_bytes=pair.original_bytes)
-                if made.status != OK:
-                    console.print(f"  {made.clip_id}: {made.status}, {made.reason}")
-                for note in made.notes:
-                    console.print(f"  {made.clip_id}: {note}")
+            lost = _keep(found, masks, progress, console)
         damaged = masks.rebuild_index()
     if lost:
         records_of = "record of 1 fake" if len(lost) == 1 else f"records of {len(lost)} fakes"
@@ -203,6 +197,39 @@ def make_masks(
             else f"{len(damaged)} damaged records are left out, of fakes that are"
         )
         console.print(f"{left_out} not among the clips: delete {some(damaged, limit=3)}", style="yellow")
+
+
+def _keep(
+    found: Iterable[tuple[Pair, ClipMasks | Failed | None]], masks: MaskStore, progress: WorkProgress, console: Console
+) -> list[str]:
+    """Write what was made of each fake; return those of which the store has lost the record.
+
+    Raises:
+        RepeatedFaultError: where many fakes in a row fail alike; what was made before is written.
+    """
+    from tfdfd.data.mask_store import FAILED, ClipMasks
+
+    lost = []
+    with guarding(console, masks.store.folder, items="fakes") as guard:
+        for pair, outcome in found:
+            progress.advance()
+            if outcome is None:  # nothing is written, so it is tried again
+                lost.append(pair.clip_id)
+                continue
+            fault = outcome.fault if isinstance(outcome, Failed) else None
+            made = ClipMasks(pair.clip_id, FAILED, outcome.reason) if isinstance(outcome, Failed) else outcome
+            if made.status != OK:
+                console.print(f"  {shown(f'{made.clip_id}: {made.status}, {made.reason}')}")
+            for note in made.notes:
+                console.print(f"  {shown(f'{made.clip_id}: {note}')}")
+            record = partial(masks.write, made, fake_bytes=pair.fake_bytes, original_bytes=pair.original_bytes)
+            if fault is not None:
+                guard.failed(pair.clip_id, fault, record=record)
+                continue
+            record()
+            if made.status == OK:
+                guard.done()
+    return lost
 
 
 def print_summary(masks: MaskStore, console: Console) -> None:

@@ -16,8 +16,9 @@ CLOSED_PIPE = 141
 """What a shell says of a program that ended since nobody read its output any more: 128 + SIGPIPE."""
 
 
-class _OutputError(Exception):
-    """A stream cannot be written; no OSError, which those who handle such errors of files would take for theirs."""
+class _OutputError(BaseException):
+    """A stream cannot be written; no Exception, which those who handle such errors of files or clips would take for
+    theirs."""
 
     def __init__(self, stream: TextIO, error: OSError) -> None:
         super().__init__(str(error))

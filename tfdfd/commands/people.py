@@ -13,14 +13,15 @@ import pandas as pd
 from rich.console import Console
 
 from tfdfd.clip import FAKE, TfdfdError
-from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console
-from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
+from tfdfd.commands.console import WorkProgress, guarding, import_tensorflow, make_console
+from tfdfd.commands.flags import CommandParser, add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.commands.page_flags import check_page, print_page
 from tfdfd.commands.people_kept import check_kept, write_kept
 from tfdfd.data.atomic import require_writable_folder
 from tfdfd.data.manifest import NO_LABEL, with_known_originals
 from tfdfd.data.options import check_choices, option
 from tfdfd.data.tables import some, values
+from tfdfd.phrases import shown
 
 if TYPE_CHECKING:
     from tfdfd.data.clusters import Clusters
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tfdfd people", description=__doc__)
+    parser = CommandParser(prog="tfdfd people", description=__doc__)
     parser.add_argument("--store", metavar="DIR", required=True, help="face store, as `tfdfd prepare` makes it")
     parser.add_argument(
         "--keep-per-person",
@@ -154,7 +155,7 @@ def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmb
     import_tensorflow()
     from rich.progress import track
 
-    from tfdfd.data.track_embeddings import embed_tracks
+    from tfdfd.data.track_embeddings import FOLDER, embed_tracks
     from tfdfd.faces.identity import make_embedder
 
     num_tracks = len(store.tracks(columns=["clip_id"]))
@@ -168,10 +169,14 @@ def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmb
     def watch(parts: Sequence[int]) -> Iterable[int]:
         return track(parts, "finding landmarks", console=console, transient=True)
 
-    with WorkProgress(console, "embedding faces", "tracks", num_tracks) as progress:
+    with (
+        WorkProgress(console, "embedding faces", "tracks", num_tracks) as progress,
+        guarding(console, store.folder / FOLDER, items="tracks") as guard,
+    ):
         embeddings = embed_tracks(
             store,
             embedder,
+            guard=guard,
             watch=watch,
             on_tracks=progress.advance,
             say=lambda text: console.print(text, style="yellow"),
@@ -182,7 +187,7 @@ def _embed(store: FaceStore, config: PeopleConfig, console: Console) -> TrackEmb
             f"{embeddings.failed[0][0]}: {embeddings.failed[0][2]}"
         )
     for clip_id, number, reason in embeddings.failed[:5]:
-        console.print(f"  {clip_id}, track {number + 1}: {reason}", style="yellow")
+        console.print(shown(f"  {clip_id}, track {number + 1}: {reason}"), style="yellow")
     if embeddings.failed:
         console.print(
             f"{len(embeddings.failed)} of {num_tracks} tracks could not be embedded: each counts as a "

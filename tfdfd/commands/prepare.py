@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tfdfd.clip import FAILED, OK, ClipFaces, TfdfdError
-from tfdfd.commands.console import WorkProgress, make_console, print_reasons, print_table
+from tfdfd.commands.console import WorkProgress, guarding, make_console, print_reasons, print_table
 from tfdfd.commands.contact_sheet import add_contact_sheet_flags, check_contact_sheet_flags, make_contact_sheet
 from tfdfd.commands.extracting import WorkerConfig, add_worker_flags, extract_in_workers, worker_config
-from tfdfd.commands.flags import add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
+from tfdfd.commands.flags import CommandParser, add_config_flags, add_cpu_flag, config_from_flags, obey_cpu_flag
 from tfdfd.commands.inputs import data_folder, provenance
 from tfdfd.data.manifest import UNLABELLED, Manifest, clips_in, load_manifest
 from tfdfd.data.tables import records, rows_where, some, values
 from tfdfd.faces.config import ALL_SPREADS, ALL_TRACK_RULES, ExtractionConfig
+from tfdfd.phrases import shown
 from tfdfd.workers.events import Done
-from tfdfd.workers.pool import Bugs
 
 if TYPE_CHECKING:
     from tfdfd.data.fingerprint import Fingerprint
@@ -91,8 +91,7 @@ def prepare_store(
         The store.
 
     Raises:
-        TfdfdError: if the store cannot be written or was made otherwise, or if our code failed on a clip; all others
-            are done.
+        TfdfdError: if the store cannot be written or was made otherwise, or if many clips in a row fail alike.
     """
     from tfdfd.data.fingerprint import of_single_crops, require_same_preprocessing
     from tfdfd.data.ready_crops import import_ready_crops
@@ -126,7 +125,7 @@ def prepare_store(
             "missing there: use another --store"
         )
     console.print(f"face store {path}: {len(clips) - len(todo)} of {len(clips)} clips are done, {len(todo)} to do")
-    bugs, reported = Bugs(), list[str]()
+    reported = list[str]()
     if todo or absent:
         # Clips that fail are listed as they fail, so that a long run can be judged while it goes on.
         with store.writing() as run_token, WorkProgress(console, "extracting faces", "clips", len(todo)) as progress:
@@ -138,28 +137,25 @@ def prepare_store(
                 reported.append(done.clip_id)
                 progress.advance()
                 if done.status != OK:
-                    console.print(f"  {done.clip_id}: {done.status}, {done.reason}")
+                    console.print(f"  {shown(f'{done.clip_id}: {done.status}, {done.reason}')}")
                 for warning in done.warnings:
-                    console.print(f"  {done.clip_id}: {warning}")
+                    console.print(f"  {shown(f'{done.clip_id}: {warning}')}")
 
             for clip_id, reason in absent:
                 store.write(ClipFaces(clip_id, FAILED, reason), source_bytes=FILE_IS_GONE)
             if manifest.is_faces:
-                import_ready_crops(
-                    todo,
-                    store,
-                    on_clip=lambda faces, said: on_clip(Done(faces.clip_id, faces.status, faces.reason, said)),
-                )
+                with guarding(console, store.folder, items="crops") as guard:
+                    import_ready_crops(
+                        todo,
+                        store,
+                        guard,
+                        on_clip=lambda faces, said: on_clip(Done(faces.clip_id, faces.status, faces.reason, said)),
+                    )
             elif todo:
-                bugs = extract_in_workers(todo, store, config, workers, console, run_token=run_token, on_clip=on_clip)
+                extract_in_workers(todo, store, config, workers, console, run_token=run_token, on_clip=on_clip)
     store.write_manifest(manifest.table)
     _require_held(store, reported)
     _print_summary(store, manifest, console)
-    if bugs.clip_ids:
-        raise TfdfdError(
-            f"our code failed on {len(bugs.clip_ids)} clips, of which nothing is recorded: {some(bugs.clip_ids)}. "
-            f"All others are done; the same command tries these again. Please report this:\n{bugs.first_traceback}"
-        )
     return store
 
 
@@ -292,7 +288,7 @@ def _print_summary(store: FaceStore, manifest: Manifest, console: Console) -> No
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `tfdfd prepare`."""
-    parser = argparse.ArgumentParser(prog="tfdfd prepare", description=__doc__)
+    parser = CommandParser(prog="tfdfd prepare", description=__doc__)
     add_store_flags(parser)
     add_cpu_flag(parser)
     add_contact_sheet_flags(parser)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfdfd.extraction import Detector
     from tfdfd.faces.config import ExtractionConfig
     from tfdfd.serving.client import ScoringClient
+    from tfdfd.serving.clip_parts import OnWindow
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def server_config(arguments: argparse.Namespace) -> ServerConfig | None:
     return None if config.server is None else config
 
 
-def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClient:
+def make_client(
+    arguments: argparse.Namespace, console: Console, on_window: OnWindow = lambda number, count: None
+) -> ScoringClient:
     """Return a client of the server that the flags name; enter it to ask what the server has.
 
     TensorFlow is imported for gRPC and for finding faces here; with REST and faces found by the server it is not.
@@ -113,6 +116,7 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
         arguments: with the flags of `add_server_flags`, and `accept_mismatch`, `decoder` and `plot` where the command
             has them.
         console: where a missing DALI is announced.
+        on_window: called after each window of a clip.
 
     Raises:
         TfdfdError: if the flags name no server, or what they say cannot be.
@@ -143,6 +147,7 @@ def make_client(arguments: argparse.Namespace, console: Console) -> ScoringClien
         expected_digest=config.expect_digest,
         accept_mismatch=getattr(arguments, "accept_mismatch", False),
         keep_crops=config.faces == LOCAL and bool(getattr(arguments, "plot", None)),
+        on_window=on_window,
     )
 
 

@@ -87,7 +87,14 @@ def measure_robustness(
     failed: dict[str, set[str]] = {}
     if extraction is not None:
         failed = score_clips(
-            score_faces, on_disk, extraction, records, console=console, batch_size=batch_size, decoder=decoder
+            score_faces,
+            on_disk,
+            extraction,
+            records,
+            folder=folder,
+            console=console,
+            batch_size=batch_size,
+            decoder=decoder,
         )
     with_clip = rows_where(chosen, np.isin(values(chosen, "clip_id"), [clip.clip_id for clip in on_disk]))
     points = []

@@ -9,21 +9,25 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
-from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_table
-from tfdfd.commands.flags import add_cpu_flag, obey_cpu_flag
+from tfdfd.commands.console import WorkProgress, import_tensorflow, make_console, print_error, print_table
+from tfdfd.commands.flags import CommandParser, add_cpu_flag, obey_cpu_flag
 from tfdfd.commands.inputs import add_decoder_flag
 from tfdfd.commands.remote_scoring import add_server_flags, make_client, server_config
+from tfdfd.guard import FailureGuard, FailureLog
+from tfdfd.phrases import counted, shown
 from tfdfd.scored_clip import FAILED, PARTIAL, WEAK, ScoredClip
 
 if TYPE_CHECKING:
     from tfdfd.commands.clip_pictures import GetRule, PictureWriter
     from tfdfd.models.scoring import ScoringRule
+    from tfdfd.serving.clip_parts import OnWindow
 
 
 _STATUS_HELP = (
@@ -59,21 +63,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console(stderr=arguments.json)
     paths = find_videos(arguments.videos)
     pictures = PictureWriter.for_clips(paths, annotate=arguments.annotate, plot=arguments.plot)
+    log = FailureLog(*pictures.folders)
     done: list[ScoredClip] = []
     with ExitStack() as stack:
-        scoring = _begin(arguments, paths, console, stack)
+        progress = WorkProgress(console, "scoring", "clips", len(paths))
+        scoring = _begin(arguments, paths, console, stack, partial(progress.show_part, "window"))
         try:
-            for clip in _as_they_come(scoring, len(paths), pictures, console, as_json=arguments.json):
-                done.append(clip)
-        except (KeyboardInterrupt, TfdfdError):
-            _conclude(scoring, done, len(paths), console, as_json=arguments.json)
+            with progress:
+                for clip in _as_they_come(scoring, pictures, log, progress, console, as_json=arguments.json):
+                    done.append(clip)
+        except (KeyboardInterrupt, Exception):
+            _conclude(scoring, done, len(paths), log, console, as_json=arguments.json)
             raise
-    _conclude(scoring, done, len(paths), console, as_json=arguments.json)
+    _conclude(scoring, done, len(paths), log, console, as_json=arguments.json)
     return 0 if any(clip.clip_score is not None for clip in done) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tfdfd score", description=__doc__, epilog=_STATUS_HELP)
+    parser = CommandParser(prog="tfdfd score", description=__doc__, epilog=_STATUS_HELP)
     parser.add_argument(
         "videos", nargs="+", metavar="VIDEO", help="video files, folders of them, or patterns such as 'clips/**/*.mp4'"
     )
@@ -104,10 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _begin(arguments: argparse.Namespace, paths: list[Path], console: Console, stack: ExitStack) -> _Scoring:
+def _begin(
+    arguments: argparse.Namespace, paths: list[Path], console: Console, stack: ExitStack, on_window: OnWindow
+) -> _Scoring:
     server = server_config(arguments)
     if server is not None:
-        client = stack.enter_context(make_client(arguments, console))
+        client = stack.enter_context(make_client(arguments, console, on_window))
         if client.warning:
             console.print(f"warning: {client.warning}", style="yellow")
 
@@ -127,6 +136,7 @@ def _begin(arguments: argparse.Namespace, paths: list[Path], console: Console, s
         time_limit_seconds=arguments.time_limit,
         keep_crops=bool(arguments.plot),
         decoder=arguments.decoder,
+        on_window=on_window,
     )
     rule = scorer.model.rule
     return _Scoring(f"Scores by {scorer.model.folder}", scorer.model.name, rule.threshold, lambda: rule, clips)
@@ -149,42 +159,60 @@ def _check_options(arguments: argparse.Namespace) -> None:
 
 def _as_they_come(
     scoring: _Scoring,
-    num_clips: int,
     pictures: PictureWriter,
+    log: FailureLog,
+    progress: WorkProgress,
     console: Console,
     *,
     as_json: bool,
 ) -> Iterator[ScoredClip]:
-    """Print and draw each clip as soon as it is scored, and hand it on without its crops."""
-    with WorkProgress(console, "scoring", "clips", num_clips) as progress:
-        for clip in scoring.clips:
-            if as_json:
-                by = {"model": scoring.model, "threshold": scoring.threshold}
-                print(json.dumps(clip.to_json() | by, allow_nan=False), flush=True)
-            if clip.status in (PARTIAL, WEAK):
-                console.print(f"{clip.status}: {clip.path}: {clip.reason}", style="yellow")
-            for warning in clip.warnings:
-                console.print(f"warning: {clip.path}: {warning}", style="yellow")
-            for note in pictures.write(clip, scoring.get_rule):
-                console.print(note)
-            progress.advance()
-            yield clip.without_crops()
+    """Print and draw each clip as soon as it is scored, and hand it on without its crops.
+
+    Raises:
+        RepeatedFaultError: after a clip that fails as those before it.
+    """
+    guard = FailureGuard(log)
+    for clip in scoring.clips:
+        if as_json:
+            by = {"model": scoring.model, "threshold": scoring.threshold}
+            print(json.dumps(clip.to_json() | by, allow_nan=False), flush=True)
+        if clip.status in (PARTIAL, WEAK):
+            console.print(shown(f"{clip.status}: {clip.path}: {clip.reason}"), style="yellow")
+        for warning in clip.warnings:
+            console.print(shown(f"warning: {clip.path}: {warning}"), style="yellow")
+        for note in pictures.write(clip, scoring.get_rule, log):
+            console.print(shown(note))
+        progress.advance()
+        yield clip.without_crops()
+        if clip.fault is not None:
+            guard.failed(clip.path, clip.fault)
+        elif clip.status != FAILED:
+            guard.done()
 
 
 def _conclude(
-    scoring: _Scoring, clips: Sequence[ScoredClip], num_clips: int, console: Console, *, as_json: bool
+    scoring: _Scoring,
+    clips: Sequence[ScoredClip],
+    num_clips: int,
+    log: FailureLog,
+    console: Console,
+    *,
+    as_json: bool,
 ) -> None:
     """Print the table of what is done, which may not be all, and say on stderr what is missing in it."""
     if clips and not as_json:
         _print_scores(console, scoring.title, clips)
     if len(clips) < num_clips:
-        print(f"{len(clips)} of {num_clips} clips are done, the others are not scored", file=sys.stderr)
+        are = counted(num_clips, "clip is", "clips are")
+        print(f"{len(clips)} of {are} done, the others are not scored", file=sys.stderr)
     if num_warned := sum(bool(clip.warnings) for clip in clips):
-        print(f"{num_warned} of {num_clips} clips have warnings", file=sys.stderr)
+        print(f"{num_warned} of {counted(num_clips, 'clip has', 'clips have')} warnings", file=sys.stderr)
     if num_weak := sum(clip.status == WEAK for clip in clips):
-        print(f"{num_weak} of {num_clips} clips are scored on weak evidence", file=sys.stderr)
+        print(f"{num_weak} of {counted(num_clips, 'clip is', 'clips are')} scored on weak evidence", file=sys.stderr)
+    if note := log.note():
+        print_error(note)
     if num_failed := sum(clip.status == FAILED for clip in clips):
-        print(f"{num_failed} of {num_clips} clips failed", file=sys.stderr)
+        print(f"{num_failed} of {counted(num_clips, 'clip')} failed", file=sys.stderr)
 
 
 def _print_scores(console: Console, title: str, clips: Sequence[ScoredClip]) -> None:

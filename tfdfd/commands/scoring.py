@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
-from tfdfd.commands.console import WorkProgress, import_tensorflow
+from tfdfd.commands.console import WorkProgress, guarding, import_tensorflow
 from tfdfd.commands.evaluated_clips import EvaluatedClips
 from tfdfd.commands.evaluated_sounds import EvaluatedSounds
 from tfdfd.commands.extracting import WorkerConfig
@@ -170,10 +170,13 @@ def score_store(
             "no flag makes them fit, use another --store"
         )
     rows = scoring_rows(store, clips.table)
-    sounds = EvaluatedSounds(store, clips.table, rows) if model.hears else None
-    key = logits_key(model.network_digest + (sounds.key if sounds else ""), rows)
-    kept = KeptLogits(report / KEPT, key, rows.is_face.shape)
-    with WorkProgress(console, f"scoring by {model_name(model)}", "tracks", len(rows)) as progress:
+    with (
+        guarding(console, report) as guard,
+        WorkProgress(console, f"scoring by {model_name(model)}", "tracks", len(rows)) as progress,
+    ):
+        sounds = EvaluatedSounds(guard, store, clips.table, rows) if model.hears else None
+        key = logits_key(model.network_digest + (sounds.key if sounds else ""), rows)
+        kept = KeptLogits(report / KEPT, key, rows.is_face.shape)
         logits = face_logits(
             lambda *inputs: model.explain(*inputs)[0],
             rows,

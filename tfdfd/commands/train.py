@@ -21,7 +21,7 @@ from tfdfd.commands.demo import finish_demo, make_demo
 from tfdfd.commands.early_checks import check_networks_and_folders, check_pairs
 from tfdfd.commands.exporting import already_exported, export_best, export_outside_a_cluster, record_export
 from tfdfd.commands.extracting import WorkerConfig, worker_config
-from tfdfd.commands.flags import add_config_flags, add_cpu_flag
+from tfdfd.commands.flags import CommandParser, add_config_flags, add_cpu_flag
 from tfdfd.commands.inputs import DATA_VARIABLE, INPUTS, data_folder
 from tfdfd.commands.known_people import print_people_of_sides, with_known_people
 from tfdfd.commands.prepare import add_store_flags, planned_store, prepare_store, print_manifest_notes
@@ -59,7 +59,7 @@ DEMO = {
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of run_train.py."""
-    parser = argparse.ArgumentParser(prog="run_train.py", description=__doc__)
+    parser = CommandParser(prog="run_train.py", description=__doc__)
     parser.add_argument("--demo", action="store_true", help="render a small data set and run the whole road on it")
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument("--gpus", type=int, metavar="N", help="GPUs to use (default: all; none: one CPU replica)")

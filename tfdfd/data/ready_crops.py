@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tfdfd.data.manifest import Manifest
 from tfdfd.data.store import FaceStore
 from tfdfd.data.strips import STRIP_CODEC, check_crop_size
 from tfdfd.data.video import choose_frame_indices
+from tfdfd.guard import Failed, FailureGuard, UnforeseenError, as_clip_error, attempt
 
 READY_MADE = "ready-made crops"
 """The detector that the fingerprint of such a store names: their boxes and confidences are not known."""
@@ -74,20 +76,35 @@ def ready_crops_fingerprint(manifest: Manifest, margin: float | None, provenance
 
 
 def import_ready_crops(
-    clips: list[Clip], store: FaceStore, *, on_clip: Callable[[ClipFaces, tuple[str, ...]], None]
+    clips: list[Clip],
+    store: FaceStore,
+    guard: FailureGuard,
+    *,
+    on_clip: Callable[[ClipFaces, tuple[str, ...]], None],
 ) -> None:
     """Copy ready-made crops into a store; one bad picture never stops the run.
 
     Args:
         clips: one crop each, or their frames, as the store's fingerprint says.
         store: where they go; the caller holds `store.writing()`.
+        guard: counts those that fail as nobody foresaw.
         on_clip: called after each, for progress, with what a person should know of it.
+
+    Raises:
+        RepeatedFaultError: where many in a row fail alike.
     """
     folders = ClipFolders.of(clips)
     if store.fingerprint.preprocessing["strip_codec"] != AS_DELIVERED:
         for clip in clips:
-            faces, warnings = _faces_of_frames(clip, store)
-            store.write(faces, source_bytes=folders.size_of(clip.path, store.patience))
+            made = attempt(partial(_faces_of_frames, clip, store))
+            is_made = not isinstance(made, Failed)
+            faces, warnings = made if is_made else (ClipFaces(clip.clip_id, FAILED, made.reason), ())
+            record = partial(store.write, faces, source_bytes=folders.size_of(clip.path, store.patience))
+            if isinstance(made, Failed) and made.fault is not None:
+                guard.failed(clip.clip_id, made.fault, record=record)
+            else:
+                record()
+                guard.done()
             on_clip(faces, warnings)
         return
     for clip in clips:
@@ -95,7 +112,11 @@ def import_ready_crops(
         size = folders.size_of(clip.path, store.patience)
         if isinstance(encoded, ClipError):
             faces = ClipFaces(clip.clip_id, FAILED, str(encoded))
-            store.write(faces, source_bytes=size)
+            record = partial(store.write, faces, source_bytes=size)
+            if isinstance(encoded, UnforeseenError):
+                guard.failed(clip.clip_id, encoded.fault, record=record)
+            else:
+                record()
         else:
             faces = ClipFaces(
                 clip.clip_id,
@@ -104,6 +125,7 @@ def import_ready_crops(
                 crops=(np.zeros((1, 0, 0, 3), np.uint8),),  # the pixels travel as bytes
             )
             store.write_ready(faces, encoded, source_bytes=size)
+            guard.done()
         on_clip(faces, ())
 
 
@@ -149,7 +171,8 @@ def _pixels(path: Path, size: int) -> np.ndarray:
 
 def _read(path: Path, size: int) -> bytes | ClipError:
     try:
-        return _checked_jpeg(path, size)
+        with as_clip_error():
+            return _checked_jpeg(path, size)
     except ClipError as error:
         return error
 

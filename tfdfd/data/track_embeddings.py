@@ -6,8 +6,9 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from tfdfd.data.strips import read_strip
 from tfdfd.data.tables import records, rows_where, values
 from tfdfd.faces.aligned_faces import align_face, landmarks_by_box
 from tfdfd.faces.identity import FaceEmbedder, mean_embedding
+from tfdfd.guard import Failed, FailureGuard, UnforeseenError, attempt
 
 FOLDER = "people"
 """In a store: what is known of its people."""
@@ -35,6 +37,11 @@ _TRACKS_AT_ONCE = 32
 """Tracks whose faces go through the network together: 160 faces at most."""
 _TRACKS_LOOKED_AT = 2048
 """Tracks whose landmarks are found at once: in ready-made crops that takes a graph of its own each time."""
+
+Result = TypeVar("Result")
+_Row = tuple[dict[str, Any], np.ndarray | Failed | None]
+"""A row of the index of tracks, and its landmarks, float32 (places, 5, 2), NaN where unknown; None if its strip is
+gone."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ def embed_tracks(
     store: FaceStore,
     embedder: FaceEmbedder,
     *,
+    guard: FailureGuard,
     watch: Watch,
     on_tracks: Callable[[int], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
@@ -78,6 +86,7 @@ def embed_tracks(
     Args:
         store: the store; its folder gets what is new, part by part.
         embedder: makes the vectors.
+        guard: counts the tracks that fail as nobody foresaw.
         watch: shows the search for landmarks in ready-made crops.
         on_tracks: told how many tracks are done, those of earlier runs first.
         say: told what of earlier runs is damaged, and made anew.
@@ -87,6 +96,7 @@ def embed_tracks(
 
     Raises:
         TfdfdError: if the store holds embeddings that were made otherwise, with both values, or cannot be written.
+        RepeatedFaultError: where many tracks in a row fail alike.
     """
     folder = store.folder / FOLDER
     made = embedding_fingerprint(store, embedder)
@@ -101,13 +111,13 @@ def embed_tracks(
     failed: list[tuple[str, int, str]] = []
     for some in _slices(missing, _TRACKS_LOOKED_AT):
         there = rows_where(some, values(some, "bytes") >= 0)
-        points = iter(landmarks_if_known(store, there, watch=watch) if len(there) else ())
+        points = iter(_landmarks(store, there, watch))
         rows = [(row, next(points) if row["bytes"] >= 0 else None) for row in records(some)]
         for start in range(0, len(rows), _TRACKS_A_PART):
             part: list[dict[str, Any]] = []
             some_rows = rows[start : start + _TRACKS_A_PART]
             for first in range(0, len(some_rows), _TRACKS_AT_ONCE):
-                part += _embedded(store, embedder, some_rows[first : first + _TRACKS_AT_ONCE], failed)
+                part += _embedded(store, embedder, guard, some_rows[first : first + _TRACKS_AT_ONCE], failed)
                 on_tracks(len(some_rows[first : first + _TRACKS_AT_ONCE]))
             _write_part(folder / _PARTS, part)
             found |= {_key(row): row for row in part}
@@ -132,33 +142,66 @@ def chosen_places(is_face: np.ndarray) -> np.ndarray:
 def _embedded(
     store: FaceStore,
     embedder: FaceEmbedder,
-    rows: Sequence[tuple[dict[str, Any], np.ndarray | None]],
+    guard: FailureGuard,
+    rows: Sequence[_Row],
     failed: list[tuple[str, int, str]],
 ) -> list[dict[str, Any]]:
-    """Embed tracks, each with its landmarks: float32 (places, 5, 2), NaN where unknown, None if its strip is gone."""
-    faces, counts, done = list[np.ndarray](), list[int](), list[dict[str, Any]]()
-    for row, landmarks in rows:
-        try:
-            aligned, num_aligned = _aligned_faces(store, embedder, row, landmarks)
-        except ClipError as error:
-            failed.append((row["clip_id"], int(row["track"]), str(error)))
-            continue
-        faces += aligned
-        counts.append(len(aligned))
-        told = {name: row[name] for name in ("clip_id", "track", "strip", "bytes")}
-        done.append({**told, "num_faces": len(aligned), "num_aligned": num_aligned})
-    if not done:
+    """Embed tracks; where the network fails on them together, each alone: it costs those whose doing it is."""
+
+    def run(row: dict[str, Any], act: Callable[[], Result]) -> Result | None:
+        done = guard.run(f"{row['clip_id']}, track {int(row['track']) + 1}", act)
+        if not isinstance(done, Failed):
+            return done
+        failed.append((row["clip_id"], int(row["track"]), done.reason))
+        return None
+
+    aligned = [(row, run(row, partial(_aligned_faces, store, embedder, row, marks))) for row, marks in rows]
+    there = [(row, *found) for row, found in aligned if found is not None]
+    if not there:
         return []
-    vectors = np.split(embedder.embed(np.stack(faces)), np.cumsum(counts)[:-1])
-    return [{**row, "vector": mean_embedding(those).tolist()} for row, those in zip(done, vectors, strict=True)]
+    together = attempt(lambda: _vectors(embedder, [faces for _, faces, _ in there]))
+    if isinstance(together, Failed):
+        vectors = [run(row, partial(_vectors, embedder, [faces])) for row, faces, _ in there]
+        vectors = [None if alone is None else alone[0] for alone in vectors]
+    else:
+        vectors = together
+    names = ("clip_id", "track", "strip", "bytes")
+    return [
+        {**{name: row[name] for name in names}, "num_faces": len(faces), "num_aligned": num_aligned, "vector": vector}
+        for (row, faces, num_aligned), vector in zip(there, vectors, strict=True)
+        if vector is not None
+    ]
+
+
+def _vectors(embedder: FaceEmbedder, faces: Sequence[list[np.ndarray]]) -> list[list[float]]:
+    """Return the vector of each track, of whose faces they are made."""
+    ends = np.cumsum([len(of_track) for of_track in faces])[:-1]
+    vectors = np.split(embedder.embed(np.stack([face for of_track in faces for face in of_track])), ends)
+    return [mean_embedding(of_track).tolist() for of_track in vectors]
+
+
+def _landmarks(store: FaceStore, tracks: pd.DataFrame, watch: Watch) -> Sequence[np.ndarray | Failed]:
+    """Return the landmarks of tracks, or why a track has none; found together, where that fails of each alone."""
+    if tracks.empty:
+        return ()
+    together = attempt(lambda: landmarks_if_known(store, tracks, watch=watch))
+    if not isinstance(together, Failed):
+        return list(together)
+
+    def alone(row: int) -> np.ndarray:
+        return landmarks_if_known(store, tracks.iloc[row : row + 1].reset_index(drop=True), watch=watch)[0]
+
+    return [attempt(partial(alone, row)) for row in range(len(tracks))]
 
 
 def _aligned_faces(
-    store: FaceStore, embedder: FaceEmbedder, row: dict[str, Any], landmarks: np.ndarray | None
+    store: FaceStore, embedder: FaceEmbedder, row: dict[str, Any], landmarks: np.ndarray | Failed | None
 ) -> tuple[list[np.ndarray], int]:
     """Return the faces of a track that are embedded, and of how many of them the landmarks were known."""
     if landmarks is None:
         raise ClipError(f"its strip {row['strip']} is not in the store: `tfdfd prepare` makes it again")
+    if isinstance(landmarks, Failed):
+        raise UnforeseenError(landmarks.fault) if landmarks.fault is not None else ClipError(landmarks.reason)
     is_face = np.asarray(row["is_face"], bool)
     crops = read_strip(store.folder / row["strip"], num_places=len(is_face))
     is_known = np.isfinite(landmarks).all(axis=(1, 2)) & is_face

@@ -15,8 +15,9 @@ from tfdfd.data.fingerprint import Fingerprint, of_single_crops, require_same_pr
 from tfdfd.data.frame_source import OneAhead
 from tfdfd.extraction import Detector, extraction_config_of, extraction_fingerprint
 from tfdfd.faces.config import TRACK_RULES, ExtractionConfig
+from tfdfd.guard import Failed, attempt
 from tfdfd.scored_clip import ScoredClip
-from tfdfd.serving.clip_parts import ClipPart, ClipReader, PlannedFrameSource
+from tfdfd.serving.clip_parts import ClipPart, ClipReader, OnWindow, PlannedFrameSource
 from tfdfd.serving.remote_errors import BadAnswerError
 from tfdfd.serving.remote_faces import Faces, FacesHere, FacesThere, Looked, WindowRequest
 from tfdfd.serving.remote_model import RemoteModel, Transport, ask_about, check_outputs, require_expected
@@ -73,6 +74,7 @@ class ScoringClient:
         expected_digest: the network's digest that the model must have.
         accept_mismatch: with faces="local", go on although clips are cropped otherwise here than for the model.
         keep_crops: whether the scored tracks hold their crops; only for faces="local".
+        on_window: called after each window of a clip.
 
     Raises:
         TfdfdError: if an option is not allowed, or does not go with another.
@@ -97,6 +99,7 @@ class ScoringClient:
         expected_digest: str | None = None,
         accept_mismatch: bool = False,
         keep_crops: bool = False,
+        on_window: OnWindow = lambda number, count: None,
     ) -> None:
         self.target = Target(address, model_name, transport, version, label)
         if faces not in FACES:
@@ -117,7 +120,7 @@ class ScoringClient:
         self._pixels = pixels or (RAW if (faces, transport) == (LOCAL, GRPC) else JPEG)
         self._deadline_seconds, self._max_in_flight = deadline_seconds, max_in_flight
         self._expected_fingerprint, self._expected_digest = expected_fingerprint, expected_digest
-        self._accept_mismatch, self._keep_crops = accept_mismatch, keep_crops
+        self._accept_mismatch, self._keep_crops, self._on_window = accept_mismatch, keep_crops, on_window
         self.warning = ""
         """What was accepted all the same, known once the server was asked; mostly empty."""
         self._transport = _open(self.target, tries)
@@ -164,7 +167,7 @@ class ScoringClient:
         """
         model, faces = self._connect()
         reader = ClipReader(self._frame_source, faces.plan, pace=Pace())
-        under_way = ClipsUnderWay(model, most=self._max_in_flight)
+        under_way = ClipsUnderWay(model, most=self._max_in_flight, on_window=self._on_window)
         pool = ThreadPoolExecutor(self._max_in_flight, thread_name_prefix="in-flight")
         try:
             with closing(OneAhead(reader.parts(paths))) as parts:
@@ -177,11 +180,12 @@ class ScoringClient:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, part: ClipPart, faces: Faces, pool: ThreadPoolExecutor) -> Future[Looked] | Looked | None:
+    def _begin(self, part: ClipPart, faces: Faces, pool: ThreadPoolExecutor) -> Future[Looked] | Looked | Failed | None:
         """Look for faces where they are looked for here, and have the server asked from another thread."""
-        if part.window is None or not isinstance(part.frames, ClipFrames):
+        frames, window = part.frames, part.window
+        if window is None or not isinstance(frames, ClipFrames):
             return None
-        request = faces.request(str(part.path), part.frames, part.window, part.first_seconds)
+        request = attempt(lambda: faces.request(str(part.path), frames, window, part.first_seconds))
         return pool.submit(self._ask, request) if isinstance(request, WindowRequest) else request
 
     def _ask(self, request: WindowRequest) -> Looked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,11 @@ from tfdfd.data.frame_plan import PlannedFrames, plan_frames
 from tfdfd.data.frame_reading import FrameGroup, read_groups
 from tfdfd.data.frame_source import PYAV, assemble, turn_upright
 from tfdfd.data.video import ProbedVideo, choose_frame_indices, probe
+from tfdfd.guard import UnforeseenError, as_clip_error
 from tfdfd.serving.time_limit import Clock, Pace, Stopwatch
+
+OnWindow = Callable[[int, int], None]
+"""Called with how many windows of a clip are done, and how many it has."""
 
 
 class PlannedFrameSource(Protocol):
@@ -88,10 +92,23 @@ class ClipReader:
         """Return the parts of each clip in order; at least one a clip, the last marked as such."""
         for path in paths:
             watch = Stopwatch(self._limit_seconds, self._clock)
-            for part in self._parts_of(path, watch):
+            for part in self._guarded_parts(path, watch):
                 if part.number == 0:
                     watch.stop()
                 yield part
+
+    def _guarded_parts(self, path: Path, watch: Stopwatch) -> Iterator[ClipPart]:
+        """Yield the parts of a clip; what nobody foresaw ends it, as its last part."""
+        part: ClipPart | None = None
+        try:
+            with as_clip_error():
+                for part in self._parts_of(path, watch):
+                    yield part
+                    part = replace(part, frames=None)  # they are large
+        except UnforeseenError as error:
+            before = part or ClipPart(path, watch, None, number=-1, is_last=False)
+            if not before.is_last:  # else the clip was whole
+                yield replace(before, frames=error, number=before.number + 1, is_last=True)
 
     def _parts_of(self, path: Path, watch: Stopwatch) -> Iterator[ClipPart]:
         try:

@@ -15,6 +15,7 @@ from tfdfd.clip import (
     weak_evidence,
     what_is_missing,
 )
+from tfdfd.guard import Failed, UnforeseenError, attempt
 from tfdfd.scored_clip import FAILED, NO_FACE, OK, PARTIAL, WEAK, ScoredClip, ScoredWindow
 from tfdfd.serving.clip_parts import ClipPart
 
@@ -42,6 +43,7 @@ class ClipVerdict:
         self._cut_off, self._unread = "", ""
         self._num_unread, self._num_chosen = 0, 0
         self._read_until: float | None = None
+        self._failed: Failed | None = None
         self.num_looked_at = 0
         """Places whose frames were looked at so far."""
 
@@ -70,7 +72,18 @@ class ClipVerdict:
 
     def add_unreadable(self, error: ClipError) -> None:
         """Take in why a window could not be read."""
+        if isinstance(error, UnforeseenError):
+            self.fail(Failed(str(error), error.fault))
         self._errors.append(error)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the clip has failed, whatever its other windows hold."""
+        return self._failed is not None
+
+    def fail(self, failed: Failed) -> None:
+        """Take in what costs the clip, and not one window alone; the first counts."""
+        self._failed = self._failed or failed
 
     def add_sound_problem(self, reason: str) -> None:
         """Take in what is wrong with the sound of a window; the first counts, for mostly they have the same."""
@@ -83,6 +96,15 @@ class ClipVerdict:
         Args:
             num_places_left_out: places whose frames there was no time for.
         """
+        if self._failed is None:
+            finished = attempt(lambda: self._scored(num_places_left_out))
+            if not isinstance(finished, Failed):
+                return finished
+            self._failed = finished
+        reason = self._failed.reason.removeprefix(f"{self._path}: ")
+        return ScoredClip(str(self._path), FAILED, reason, took_seconds=self._watch.seconds, fault=self._failed.fault)
+
+    def _scored(self, num_places_left_out: int) -> ScoredClip:
         scores = [window.score for window in self._windows if window.score is not None]
         missing = [*self._time_is_up(num_places_left_out), *self._unreadable()]
         is_too_little = self._num_windows - len(self._errors) < LEAST_READABLE_SHARE * self._num_windows

@@ -17,8 +17,9 @@ from tfdfd.data.frame_source import OneAhead, one_ahead
 from tfdfd.data.video import choose_frame_indices
 from tfdfd.extraction import Detector, boxes_as_shown, faces_of_frames
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.guard import Failed, attempt
 from tfdfd.scored_clip import ScoredClip, ScoredTrack, ScoredWindow
-from tfdfd.serving.clip_parts import ClipPart, ClipReader, PlannedFrameSource, with_fewer_places
+from tfdfd.serving.clip_parts import ClipPart, ClipReader, OnWindow, PlannedFrameSource, with_fewer_places
 from tfdfd.serving.clip_verdict import ClipVerdict
 from tfdfd.serving.time_limit import Clock, Pace
 
@@ -46,6 +47,7 @@ class LocalScorer:
         keep_crops: whether the scored tracks hold their crops.
         clock: returns seconds.
         pace: what a reader measures by that was begun before; None for one of its own.
+        on_window: called after each window of a clip.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class LocalScorer:
         keep_crops: bool = False,
         clock: Clock = time.monotonic,
         pace: Pace | None = None,
+        on_window: OnWindow = lambda number, count: None,
     ) -> None:
         if time_limit_seconds is not None and not time_limit_seconds > 0:
             raise ValueError(f"time_limit_seconds must be above 0 or None, got {time_limit_seconds}")
         self.model, self.detector, self.config = model, detector, config
         self.keep_crops, self._clock = keep_crops, clock
         self._pace = pace or Pace()
+        self._on_window = on_window
         self._reader = ClipReader(
             frame_source, config.frame_plan, limit_seconds=time_limit_seconds, pace=self._pace, clock=clock
         )
@@ -97,9 +101,10 @@ class LocalScorer:
                     verdict, num_unreadable = ClipVerdict(part, self.model.rule), 0
                 if isinstance(part.frames, ClipError):
                     verdict.add_unreadable(part.frames)
-                elif part.frames is not None:
+                elif part.frames is not None and not verdict.has_failed:
                     self._look_at(part, part.frames, verdict)
                 num_unreadable += part.num_unread
+                self._on_window(part.number + 1, part.num_windows)
                 if part.is_last:
                     yield verdict.finish(num_places_left_out=part.num_planned - num_unreadable - verdict.num_looked_at)
                     verdict = None
@@ -107,6 +112,11 @@ class LocalScorer:
 
     def _look_at(self, part: ClipPart, frames: ClipFrames, verdict: ClipVerdict) -> None:
         """Find and score the faces of a part, as far as there is time, and add what comes of it."""
+        found = attempt(lambda: self._add_faces_of(part, frames, verdict))
+        if isinstance(found, Failed):
+            verdict.fail(found)
+
+    def _add_faces_of(self, part: ClipPart, frames: ClipFrames, verdict: ClipVerdict) -> None:
         if part.watch.limit_seconds is not None:
             if not self._pace.is_known:
                 one = with_fewer_places(frames, 1)

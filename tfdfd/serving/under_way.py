@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfdfd.clip import ClipError, ClipFrames
+from tfdfd.guard import Failed, attempt
 from tfdfd.scored_clip import ScoredClip
-from tfdfd.serving.clip_parts import ClipPart
+from tfdfd.serving.clip_parts import ClipPart, OnWindow
 from tfdfd.serving.clip_verdict import ClipVerdict
 from tfdfd.serving.remote_faces import Looked
 from tfdfd.serving.remote_model import RemoteModel
@@ -24,7 +25,7 @@ class _Waiting(NamedTuple):
     part: ClipPart
     frames: ClipFrames | None
     """None where it could not be read; the reason is the part's."""
-    looked: Future[Looked] | Looked | None
+    looked: Future[Looked] | Looked | Failed | None
 
 
 class ClipsUnderWay:
@@ -33,20 +34,21 @@ class ClipsUnderWay:
     Args:
         model: says from which score on a clip is fake.
         most: windows that are waited for at once, at most.
+        on_window: called after each window of a clip.
     """
 
-    def __init__(self, model: RemoteModel, *, most: int) -> None:
+    def __init__(self, model: RemoteModel, *, most: int, on_window: OnWindow = lambda number, count: None) -> None:
         self._rule: Any = model  # which says as well as its rule what is called fake
-        self._most = most
+        self._most, self._on_window = most, on_window
         self._waiting: deque[_Waiting] = deque()
         self._verdict: ClipVerdict | None = None
 
-    def add(self, part: ClipPart, looked: Future[Looked] | Looked | None) -> None:
+    def add(self, part: ClipPart, looked: Future[Looked] | Looked | Failed | None) -> None:
         """Take in a window.
 
         Args:
             part: the window; its frames are let go.
-            looked: what was or will be found in it, None where it could not be read.
+            looked: what was or will be found in it or why nothing, None where it could not be read.
         """
         frames = None
         if isinstance(part.frames, ClipFrames):
@@ -72,9 +74,13 @@ class ClipsUnderWay:
         if isinstance(part.frames, ClipError):
             self._verdict.add_unreadable(part.frames)
         elif frames is not None and looked is not None:
-            faces, window = looked.result() if isinstance(looked, Future) else looked
-            num_places = int((frames.frame_indices >= 0).sum())
-            self._verdict.add(part, frames, faces, window, num_looked_at=num_places)
+            found = attempt(looked.result) if isinstance(looked, Future) else looked
+            if isinstance(found, Failed):
+                self._verdict.fail(found)
+            else:
+                num_places = int((frames.frame_indices >= 0).sum())
+                self._verdict.add(part, frames, found.faces, found.window, num_looked_at=num_places)
+        self._on_window(part.number + 1, part.num_windows)
         if part.is_last:
             verdict, self._verdict = self._verdict, None
             yield verdict.finish(num_places_left_out=0)

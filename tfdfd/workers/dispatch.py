@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tfdfd.clip import Clip, TfdfdError
+from tfdfd.guard import MOST_ALIKE, Fault, RepeatedFaultError
+from tfdfd.phrases import shown
 from tfdfd.workers.events import (
     DETECTING,
     KILLED,
@@ -35,7 +37,8 @@ REST_SECONDS = 300.0
 """How long a place in which no worker starts is left empty while others work, e.g. that of a broken GPU."""
 DOUBTFUL_FAULTS = 12
 """Faults in a row, without a clip finished in between, after which clips from the end of the list are tried: bad clips
-often lie together. After as many on such clips too, it is not the clips' doing."""
+often lie together. After as many on such clips too, it is not the clips' doing. Of exceptions of one kind from one
+place, which say more than the end of a worker, MOST_ALIKE are enough."""
 _MAX_NAMED = 5
 """Clips that a message names."""
 MAX_LOSSES = 2
@@ -84,7 +87,8 @@ class Dispatcher:
     """Hands out clips and judges what becomes of them.
 
     A worker that dies may have died of either clip that it held, so both are done again, each alone in its worker;
-    a clip whose worker dies then too has failed. Where workers were killed from outside, want of memory is the
+    a clip whose worker dies then too has failed, as has one on which a worker meets an error that nobody foresaw. Where
+    workers were killed from outside, want of memory is the
     likely reason, which may be another worker's doing: such clips are done again at the end, while nothing else
     runs. That clips have failed so is only said once another clip was finished after them, or all are tried: where
     every worker dies of every clip, it is not the clips. Whether it is, clips from the end of the list tell.
@@ -115,13 +119,11 @@ class Dispatcher:
         self._resting: dict[int, float] = {}
         self._faults: list[str] = []
         self._probe_faults = 0
+        self._bugs: list[tuple[str, Fault, bool]] = []
+        self._has_finished = False
         self._done: list[Done] = []
         self._verdicts: list[tuple[Clip, str]] = []
         self._flushed: list[tuple[Clip, str]] = []
-        self.bugs: list[str] = []
-        """Clips on which our code failed; they have no record."""
-        self.first_traceback = ""
-        """Of the first of them."""
         self._notes: list[str] = []
         self._noted: set[str] = set()
         self._said: dict[str, float] = {}
@@ -165,7 +167,7 @@ class Dispatcher:
         held = worker.held
         if not worker.is_ready or worker.overdue or worker.is_dismissed or any(clip.is_alone for clip in held.values()):
             return []
-        if len(self._faults) >= DOUBTFUL_FAULTS and self._todo:
+        if self._todo and (len(self._faults) >= DOUBTFUL_FAULTS or len(self._alike()) >= MOST_ALIKE):
             return [] if held else self._hand_over(slot, [_Held(self._todo.pop(), is_probe=True)])
         if not held and self._suspects:
             return self._hand_over(slot, [_Held(self._suspects.popleft(), is_alone=True)])
@@ -200,9 +202,10 @@ class Dispatcher:
             self._finish(event)
         elif isinstance(event, Bug):
             held = worker.held.pop(event.clip_id)
-            self.bugs.append(event.clip_id)
-            self.first_traceback = self.first_traceback or event.traceback
-            self._count_fault([held], event.traceback)
+            self._verdicts.append((held.clip, event.fault.reason))
+            self._bugs.append((event.clip_id, event.fault, held.is_probe))
+            self._count_fault([held], event.fault.reason)
+            self._require_different_faults(event.fault)
         elif isinstance(event, Refused):
             raise TfdfdError(event.message)
         else:
@@ -252,7 +255,7 @@ class Dispatcher:
 
     def _finish(self, done: Done) -> None:
         self._done.append(done)
-        self._faults, self._probe_faults = [], 0
+        self._faults, self._probe_faults, self._bugs, self._has_finished = [], 0, [], True
         self._flush_verdicts()
 
     def _flush_verdicts(self) -> None:
@@ -325,6 +328,23 @@ class Dispatcher:
                 "the list, so they are hardly the clips' doing: nothing is recorded of them; `tfdfd doctor` looks at "
                 f"what workers need. The last were {', '.join(named)}: if nothing but such clips is left, take them "
                 f"out of the data. The last fault was {what}"
+            )
+
+    def _alike(self) -> list[tuple[str, Fault, bool]]:
+        """Return those of the errors since a clip was finished that are as the last one."""
+        return [one for one in self._bugs if one[1].is_like(self._bugs[-1][1])]
+
+    def _require_different_faults(self, fault: Fault) -> None:
+        """Stop where the last error came on clips from both ends of the list, or on all that there are."""
+        alike = self._alike()
+        num_probes = sum(is_probe for _, _, is_probe in alike)
+        if num_probes >= MOST_ALIKE or (self.is_over and not self._has_finished and len(alike) >= MOST_ALIKE):
+            named = ", ".join(shown(clip_id) for clip_id, _, _ in alike[-MOST_ALIKE:])
+            raise RepeatedFaultError(
+                f"{len(alike)} clips failed alike with nothing done in between, so it is probably not their doing: "
+                f"nothing is recorded of them, and what is done is kept. `tfdfd doctor` looks at what workers need. "
+                f"The last were {named}: if nothing but such clips is left, take them out of the data. Each failed by "
+                f"{fault.reason}"
             )
 
     def _hand_over(self, slot: int, clips: list[_Held]) -> list[Handed]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tfdfd.clip import Clip
+from tfdfd.guard import Fault
 
 READING, WAITING, DETECTING = "reading", "waiting", "finding faces"
 """Stages of a clip in a worker. While it waits for its turn no time limit runs."""
@@ -63,10 +64,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Bug:
-    """An error of ours on one clip: nothing is recorded of it, the worker goes on."""
+    """An error on one clip that nobody foresaw; the worker goes on."""
 
     clip_id: str
-    traceback: str
+    fault: Fault
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from tfdfd.clip import Clip, ClipError, ClipFaces, ClipFrames, TfdfdError
+from tfdfd.clip import FAILED, Clip, ClipError, ClipFaces, ClipFrames, TfdfdError
 from tfdfd.data.clip_folders import ClipFolders
 from tfdfd.data.fingerprint import Fingerprint
 from tfdfd.data.frame_source import AUTO
@@ -18,10 +17,8 @@ from tfdfd.data.patience import PATIENCE_SECONDS, Patience
 from tfdfd.data.store import FaceStore
 from tfdfd.extraction import Detector, FrameSource, faces_of_read, read_clip
 from tfdfd.faces.config import ExtractionConfig
+from tfdfd.guard import Failed, Fault, attempt
 from tfdfd.workers.events import DETECTING, READING, WAITING, Began, Bug, Done, Event, Handed, Note, Ready, Refused
-
-_MAX_TRACEBACK = 8000
-"""Characters that travel to the parent; the end says what happened."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +94,40 @@ def do_clips(job: ExtractionJob, clips: Iterable[Handed], say: Callable[[Event],
     for clip, frames in _read_ahead(clips, parts, job, say):
         say(Began(clip.clip_id, DETECTING))
         try:
-            faces = faces_of_read(clip, frames.result(), parts.detector, job.config)
-            del frames  # 106 MB of 1080p; the next clip's are on their way
-            patience = _patience(job, clip, DETECTING, say)
-            store = FaceStore(job.store_folder, job.fingerprint, patience)
-            with writing:
-                size = job.clip_folders.size_of(clip.path, patience)
-                (store.shard(job.shard) if job.shard else store).write(faces, source_bytes=size)
-        except TfdfdError as error:
+            event = _do(clip, frames, parts, job, say, writing)
+        except parts.memory_errors as error:
+            raise WantOfMemoryError(Fault.of(error).traceback) from error
+        except (TfdfdError, OSError) as error:  # the store's disk
             say(Refused(str(error)))
             return
-        except parts.memory_errors as error:
-            raise WantOfMemoryError(_told(error)) from error
-        except Exception as error:  # noqa: BLE001, a bug on one clip is announced and must not cost a night's run
-            say(Bug(clip.clip_id, _told(error)))
-        else:
-            say(_done(faces))
-            del faces  # and its frames, before the next clip's faces are found
+        say(event)
+
+
+def _do(
+    clip: Clip,
+    frames: Future[ClipFrames | ClipError],
+    parts: Parts,
+    job: ExtractionJob,
+    say: Callable[[Event], None],
+    writing: Lock,
+) -> Done | Bug:
+    """Find the faces of a clip that is read and write them; its frames are let go in the end."""
+
+    def write(faces: ClipFaces) -> Done:
+        patience = _patience(job, clip, DETECTING, say)
+        store = FaceStore(job.store_folder, job.fingerprint, patience)
+        with writing:
+            size = job.clip_folders.size_of(clip.path, patience)
+            (store.shard(job.shard) if job.shard else store).write(faces, source_bytes=size)
+        return _done(faces)
+
+    def find_and_write() -> Done:
+        return write(faces_of_read(clip, frames.result(), parts.detector, job.config))
+
+    done = attempt(find_and_write, passes=parts.memory_errors)
+    if not isinstance(done, Failed):
+        return done
+    return write(ClipFaces(clip.clip_id, FAILED, done.reason)) if done.fault is None else Bug(clip.clip_id, done.fault)
 
 
 def _read_ahead(
@@ -158,7 +172,3 @@ def _patience(job: ExtractionJob, clip: Clip, stage: str, say: Callable[[Event],
 
 def _done(faces: ClipFaces) -> Done:
     return Done(faces.clip_id, faces.status, faces.reason, faces.warnings)
-
-
-def _told(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]

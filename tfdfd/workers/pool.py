@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from tfdfd.clip import Clip
+from tfdfd.guard import Fault
 from tfdfd.workers.dispatch import Dispatcher
-from tfdfd.workers.events import Crew, Done, Ended, Worker
+from tfdfd.workers.events import Bug, Crew, Done, Ended, Worker
 
 _POLL_SECONDS = 0.5
 _STOPPED_SECONDS = 5.0
 """A loop that comes round so much later than it should was stopped itself."""
-
-
-@dataclass(frozen=True)
-class Bugs:
-    """The clips on which our code failed."""
-
-    clip_ids: tuple[str, ...] = ()
-    first_traceback: str = ""
 
 
 def run_clips(
@@ -31,9 +23,10 @@ def run_clips(
     recorded: Callable[[Clip], Done | None],
     on_done: Callable[[Done], None],
     on_failed: Callable[[Clip, str], None],
+    on_fault: Callable[[str, Fault], None],
     on_note: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
-) -> Bugs:
+) -> None:
     """Have workers do clips; whatever happens to a worker, the others go on and another takes its place.
 
     Args:
@@ -43,14 +36,14 @@ def run_clips(
         recorded: returns what this run has written of a clip, None if nothing.
         on_done: called for each clip that a worker has written.
         on_failed: called for each clip that no worker could write, with the reason; it must be written down.
+        on_fault: called at once with each clip on which a worker met an error that nobody foresaw; that the clip has
+            failed is told later, if ever: not where the run stops for it.
         on_note: called with what a person should know meanwhile.
         clock: seconds that only rise.
 
-    Returns:
-        The clips on which our code failed; of these nothing is written.
-
     Raises:
         TfdfdError: if no worker can go on, e.g. the disk is full or TensorFlow cannot be imported.
+        RepeatedFaultError: if clips from both ends of the list fail alike; of these nothing is written.
     """
     dispatcher = Dispatcher(clips, clip_timeout_seconds=clip_timeout_seconds, recorded=recorded)
     workers: dict[int, Worker] = {}
@@ -74,13 +67,14 @@ def run_clips(
                 for event in worker.events():
                     if isinstance(event, Ended):
                         del workers[slot]
+                    if isinstance(event, Bug):
+                        on_fault(event.clip_id, event.fault)
                     dispatcher.heard(slot, event, now)
             for slot in dispatcher.overdue_slots(now):
                 workers[slot].kill()
             _tell(dispatcher, on_done, on_failed, on_note)
     finally:
         crew.close()
-    return Bugs(tuple(dispatcher.bugs), dispatcher.first_traceback)
 
 
 def _tell(
