@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pipelines.nvdec_findings import CROPPED, H264, HEVC, ROTATED, Finding
 from tests.commands.proof_fakes import fake
 from tests.fake_driver import on_path, uuid_of, write_program
 from tests.run_commands import command, environment
@@ -28,6 +29,7 @@ from tfdfd.commands.gpu_proof.context import ALL, NONE, ONE, Check, Context, Not
 from tfdfd.commands.gpu_proof.devices import CardWatch
 from tfdfd.commands.gpu_proof.process import FAILED, OK, SKIPPED
 from tfdfd.commands.gpu_proof.proof import run_checks
+from tfdfd.commands.gpu_proof.video import beside_pyav
 from tfdfd.gpus import Card
 
 ROOT = Path(__file__).parents[2]
@@ -259,6 +261,26 @@ def test_faces_that_a_card_finds_otherwise_are_seen(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(faces, "full_hd_clips", lambda data: [tmp_path / "clip.mp4"])
     with pytest.raises(NotShownError, match=fact):
         faces.against_the_cpu(Context(tmp_path, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("finding", "fact"),
+    [
+        (Finding(ROTATED, mean_difference=0.3), None),
+        (Finding(H264, "slower than PyAV", mean_difference=0.3, nvdec_seconds=2.0, pyav_seconds=1.0), None),
+        (Finding(ROTATED, "pixels differ by 3.0 levels", mean_difference=3.0), "differ"),
+        (Finding(HEVC, "no encoder", is_checked=False), "no encoder"),
+        (Finding(CROPPED, "too much", nvdec_seconds=1.0, pyav_seconds=2.0, growth_bytes=2 * 10**9), "too much"),
+    ],
+)
+def test_nvdec_that_is_right_and_bounded_holds_though_it_is_slow(tmp_path: Path, monkeypatch, finding, fact):
+    monkeypatch.setattr("pipelines.nvdec_trial.try_nvdec", lambda *_, **__: (finding,))
+    context = Context(tmp_path, tmp_path)
+    if fact is None:
+        assert beside_pyav(context)[f"{finding.kind.replace(' ', '_')}_mean"] == 0.3
+    else:
+        with pytest.raises(NotShownError, match=fact):
+            beside_pyav(context)
 
 
 @pytest.mark.parametrize(("changes", "holds"), [({}, True), ({"best_epoch": 1}, False), ({"losses": [1, 2, 3]}, False)])

@@ -44,11 +44,12 @@ def beside_pyav(context: Context) -> Figures:
     figures: Figures = {}
     for found in findings:
         # What is right and only slower is read by PyAV, which is no fault.
-        is_right = found.nvdec_seconds is not None and (found.growth_bytes or 0) <= MAX_GROWTH_BYTES
+        is_right = found.is_checked and not found.is_wrong and (found.growth_bytes or 0) <= MAX_GROWTH_BYTES
         require(is_right, f"{found.kind}: {found.problem}")
         name = found.kind.replace(" ", "_")
         figures[f"{name}_mean"] = round(found.mean_difference or 0.0, 3)
-        figures[f"{name}_times_pyav"] = round((found.pyav_seconds or 0.0) / (found.nvdec_seconds or 1.0), 2)
+        if found.nvdec_seconds and found.pyav_seconds:
+            figures[f"{name}_times_pyav"] = round(found.pyav_seconds / found.nvdec_seconds, 2)
     return figures
 
 
