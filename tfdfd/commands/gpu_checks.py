@@ -110,7 +110,8 @@ def link_cuda() -> int:
     libraries = check_cuda_libraries()
     print(f"{libraries.name}: {libraries.detail}")
     if libraries.state == MISSING:
-        print(f"remedy: {libraries.mend}", file=sys.stderr)
+        # What linking could not repair it will not the next time.
+        print(f"remedy: {SET_UP_GPU if libraries.mend == LINK else libraries.mend}", file=sys.stderr)
         return 1
     # All that there are, also where this shell hides some.
     os.environ.pop(VISIBLE, None)
