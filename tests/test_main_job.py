@@ -91,7 +91,7 @@ def test_evaluation_writes_one_row_a_clip_with_its_status(trained, folder):
     (metrics,) = json.loads((folder / "report/metrics.json").read_text())["models"]
     assert metrics["all_clips"]["count"] == 5
     assert metrics["clips_with_faces"]["count"] == 4
-    assert metrics["statuses"] == {"ok": 4, "no_face": 0, "failed": 1}
+    assert metrics["statuses"] == {"ok": 4, "partial": 0, "no_face": 0, "failed": 1}
     assert "1 clip that could not be read: scored 0.5 by the rule" in (folder / "report/report.html").read_text()
 
 

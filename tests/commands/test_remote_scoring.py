@@ -72,6 +72,7 @@ def test_every_flag_reaches_the_client(made, tmp_path, flags, changed):
     assert (made.pop("address"), made.pop("model_name")) == ("localhost:8501", "dfdc")
     assert (made.pop("make_detector") is not None) == (changed.get("faces") == "local")
     assert hasattr(made.pop("frame_source"), "read_planned")
+    assert callable(made.pop("on_window"))
     assert made == PLAIN | changed
 
 

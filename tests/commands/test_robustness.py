@@ -27,7 +27,8 @@ RED, BLUE = (200, 60, 60), (60, 60, 200)
 RULE = ScoringRule()
 NUM_PICTURES = 1 + 5 * len(CORRUPTIONS)
 """Times that a track is scored: as it is, and at every level."""
-EXTRACTION = ExtractionConfig(places=NUM_PLACES, crop_size=CROP_SIZE)
+# By the rules before quarter turns were tried: what the watchers look at is drawn to be read upright.
+EXTRACTION = ExtractionConfig(places=NUM_PLACES, crop_size=CROP_SIZE, track_rules=1)
 
 
 class Network:
