@@ -113,6 +113,13 @@ def test_each_place_of_the_record_says_whether_its_face_was_detected_there(clip)
 CUTS = [("mp4", 0.99), ("mp4", 0.6), ("mkv", 0.6), ("avi", 0.6), ("flv", 0.6)]
 
 
+def test_a_whole_file_whose_packets_repeat_a_time_is_not_cut_off(tmp_path):
+    times = [0, 0.0332, 0.0334, 0.1, 0.1334, *(0.5 + 0.5 * number for number in range(19))]
+    info = probe(write_video(tmp_path / "clip.mkv", num_frames=24, times_seconds=times, max_b_frames=0))
+    assert info.numbered_by_decoding
+    assert info.cut_off == ""
+
+
 @pytest.mark.parametrize(("suffix", "share"), CUTS)
 @pytest.mark.parametrize("audio", [False, True])
 def test_a_file_that_is_cut_off_is_used_as_far_as_it_goes(suffix, share, audio, tmp_path):

@@ -18,11 +18,22 @@ def folder(tmp_path, monkeypatch):
 
 
 def found(*names):
-    return [str(path) for path in find_videos(names)]
+    return [str(path) for path in find_videos(names).paths]
 
 
 def test_folders_are_walked_for_video_files(folder):
     assert found(".") == ["[odd].mp4", "a.MOV", "b.mp4", "inner/c.webm"]
+
+
+def test_a_link_that_leads_nowhere_is_not_passed_over(folder):
+    Path("gone.mp4").symlink_to(folder / "nowhere.mp4")
+    assert "gone.mp4" in found(".")
+
+
+def test_what_is_left_out_of_folders_is_told(folder):
+    assert list(map(str, find_videos(["."]).left_out)) == ["empty/x.txt", "notes.txt"]
+    assert list(map(str, find_videos([".", "notes.txt"]).left_out)) == ["empty/x.txt"]
+    assert not find_videos(["b.mp4", "**/*"]).left_out
 
 
 def test_patterns_that_no_shell_expanded_are_expanded(folder):

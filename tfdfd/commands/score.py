@@ -61,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tfdfd.data.video_paths import find_videos
 
     console = make_console(stderr=arguments.json)
-    paths = find_videos(arguments.videos)
+    paths, left_out = find_videos(arguments.videos)
+    if left_out:
+        files = counted(len(left_out), "file is no video", "files are no videos")
+        console.print(f"{files} by the suffix, and left out: name what shall be scored. The first: {left_out[0]}")
     pictures = PictureWriter.for_clips(paths, annotate=arguments.annotate, plot=arguments.plot)
     log = FailureLog(*pictures.folders)
     done: list[ScoredClip] = []

@@ -208,10 +208,16 @@ def probe(path: Path) -> ProbedVideo:
         if not has_times:
             # The average rate of H.264 in AVI counts ticks of a clock that may run at several a frame.
             frames_per_second = guessed_rate or frames_per_second
+            listed = [packet.pts for packet in packets if packet.pts is not None]
+            if listed and family in _TIMED_CONTAINERS:
+                seconds = (
+                    np.sort(np.array(listed, np.float64)) * time_base
+                )  # some repeat, and tell the end all the same
             time_base = 1 / frames_per_second if frames_per_second else 1.0
-            # A damaged frame has no number, and takes its time all the same.
-            num_paired = sum(packet.is_second_field for packet in packets)
-            seconds = np.arange(max(num_listed - num_paired, len(pts))) * time_base
+            if seconds is None:
+                # A damaged frame has no number, and takes its time all the same.
+                num_paired = sum(packet.is_second_field for packet in packets)
+                seconds = np.arange(max(num_listed - num_paired, len(pts))) * time_base
     if not doubt and num_videos > 1:
         doubt = f"the file has {num_videos} video streams"
     if not doubt and counted_by_container not in (0, len(pts)):
