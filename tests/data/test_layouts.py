@@ -32,6 +32,12 @@ def rows(manifest, *columns):
     return {clip_id: tuple(table.loc[clip_id, list(columns)]) for clip_id in table.index}
 
 
+def test_a_link_that_leads_nowhere_is_a_clip_that_is_not_there(tmp_path):
+    touch(tmp_path, "real/a.mp4", "fake/b.mp4")
+    (tmp_path / "fake/c.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    assert load_manifest(tmp_path).table["clip_id"].tolist() == ["fake/b", "fake/c", "real/a"]
+
+
 # --- DFDC ------------------------------------------------------------------------------------------------------
 
 

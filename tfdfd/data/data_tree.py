@@ -101,7 +101,8 @@ def _folders(root: Path, folder: str, seen: set[tuple[int, int]]) -> Iterator[tu
     # macOS writes `._x.mp4` beside `x.mp4`.
     with os.scandir(where) as found:
         entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    yield folder, [entry.name for entry in entries if entry.is_file()]
+    # A link that leads nowhere is a file that cannot be read, which is said of its clip.
+    yield folder, [entry.name for entry in entries if entry.is_file() or not os.path.exists(entry.path)]
     for entry in entries:
         if entry.is_dir():
             yield from _folders(root, entry.name if folder == "." else f"{folder}/{entry.name}", seen)
