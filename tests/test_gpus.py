@@ -168,6 +168,12 @@ def test_a_driver_that_answers_with_an_error_lists_no_card_and_says_why(driver: 
     assert "version mismatch" in why_no_gpu()
 
 
+def test_what_is_no_list_of_cards_is_none(driver: Driver):
+    driver("#!/bin/sh\necho 'No devices were found, reboot'\n")
+    assert driver_cards() == ()
+    assert "reboot" in driver_problem()
+
+
 def test_a_driver_that_does_not_know_compute_cap_still_lists_its_cards(driver: Driver):
     driver(
         "#!/bin/sh\ncase \"$1\" in *compute_cap*) echo 'Field compute_cap is not a valid field.'; exit 2;; esac\n"

@@ -25,6 +25,7 @@ from tfdfd.gpus import (
     tensorflow_folder,
     visible_cards,
 )
+from tfdfd.phrases import counted
 
 LINK = "tfdfd doctor --link-cuda"
 SET_UP_GPU = "bash setup.sh --gpu --no-demo"
@@ -148,8 +149,9 @@ def why_unseen(num_seen: int | None = None, log: str | None = None) -> Finding |
 def unseen_message(num_seen: int, finding: Finding) -> str:
     """Return the error of a command that would have to do without GPUs that are there."""
     cards = visible_cards()
+    labels = "; ".join(card.label for card in cards)
     return (
-        f"the driver lists {len(cards)} GPUs ({'; '.join(card.label for card in cards)}), TensorFlow sees {num_seen}: "
+        f"the driver lists {counted(len(cards), 'GPU')} ({labels}), TensorFlow sees {num_seen}: "
         f"{finding.reason}. Remedy: {finding.remedy}. Else {ON_THE_CPU}"
     )
 

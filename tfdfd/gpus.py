@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from tfdfd.clip import TfdfdError
+from tfdfd.phrases import counted
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ON_THE_CPU = f"--cpu (or {VISIBLE}= before the command) runs it on the CPU"
@@ -144,7 +145,7 @@ def choose_gpus(number: int | None = None) -> tuple[Card, ...]:
 def why_no_gpu() -> str:
     """Return why `visible_cards` are none."""
     if driver_cards():
-        return f"{len(driver_cards())} GPUs are hidden by --cpu or {VISIBLE}"
+        return f"{counted(len(driver_cards()), 'GPU is', 'GPUs are')} hidden by --cpu or {VISIBLE}"
     return driver_problem() or "there is no GPU with an NVIDIA driver"
 
 
@@ -280,8 +281,8 @@ def _too_few(number: int, cards: Sequence[Card]) -> str:
     if hidden is not None and len(cards) < len(listed):
         why = f", and {VISIBLE}={hidden!r} leaves {len(cards)} of them"
     return (
-        f"--gpus {number} asks for {number} GPUs, the driver lists {len(listed)}{why}: ask for fewer, leave it out to "
-        "use what there is, or run `tfdfd doctor` to see what is missing"
+        f"--gpus {number} asks for {counted(number, 'GPU')}, the driver lists {len(listed)}{why}: ask for fewer, "
+        "leave it out to use what there is, or run `tfdfd doctor` to see what is missing"
     )
 
 
@@ -298,6 +299,8 @@ def _ask_driver() -> tuple[tuple[Card, ...], str]:
     else:
         rows, problem = ask_nvidia_smi(_IDENTITY)
         abilities = ask_nvidia_smi(_ABILITY)[0] if rows else []
+    if rows and not all(row[0].isdecimal() for row in rows):
+        rows, problem = [], f"it lists what is no GPU: {','.join(rows[0])}"
     if not rows:
         return (), problem
     cards = [_card(number, row) for number, row in enumerate(rows)]

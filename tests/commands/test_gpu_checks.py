@@ -17,7 +17,11 @@ from tfdfd.commands import gpu_checks
 from tfdfd.commands.check import MISSING, OK, WARNING
 from tfdfd.cuda_libraries import LINK, SET_UP_GPU, Finding, LoaderReport
 from tfdfd.data.store import FaceStore
+from tfdfd.extraction import extraction_fingerprint
+from tfdfd.faces.config import ExtractionConfig
+from tfdfd.faces.mtcnn_weights import mtcnn_settings
 from tfdfd.gpus import Card
+from tfdfd.serving.versions import ASSETS
 
 TWO = (
     Card(0, "A", compute_capability=(8, 0), driver_version="550.1"),
@@ -149,6 +153,20 @@ def test_training_stops_at_once_where_tensorflow_does_not_see_the_cards(tmp_path
     assert "TensorFlow sees 0" in done.stdout
     assert ".so." in done.stdout  # a library that the loader does not open
     assert "--cpu" in done.stdout
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_scoring_stops_at_once_where_tensorflow_does_not_see_the_cards(tmp_path: Path, no_driver: None):
+    write_video(tmp_path / "a.mp4", num_frames=12)
+    version = tmp_path / "model" / "1"  # is not loaded
+    (version / ASSETS).mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    config = ExtractionConfig()
+    fingerprint = extraction_fingerprint(config, mtcnn_settings(min_face_share=config.min_face_share), {})
+    (version / ASSETS / "fingerprint.json").write_text(fingerprint.to_json())
+    done = run_with_two_cards(tmp_path / "here", "tfdfd", "score", str(tmp_path / "a.mp4"), "--model", "../model")
+    assert done.returncode == 1
+    assert "TensorFlow sees 0" in done.stdout
     assert not list((tmp_path / "here").iterdir())
 
 

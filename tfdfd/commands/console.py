@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from tfdfd.guard import FailureGuard, FailureLog
 from tfdfd.phrases import counted, shown
 
 _LINE_SECONDS = 30.0
+_is_set_up = False
+"""Whether `import_tensorflow` has done its work in this process; that TensorFlow is imported does not say so."""
 
 
 class SafeConsole(Console):
@@ -84,8 +86,10 @@ def import_tensorflow(*, gpus: int | None = None, trains: bool = False, hide_not
     Raises:
         TfdfdError: if TensorFlow cannot use a GPU that the driver lists, with TensorFlow's reason.
     """
-    if "tensorflow" in sys.modules:
+    global _is_set_up
+    if _is_set_up:
         return
+    was_imported = "tensorflow" in sys.modules
     cards = choose_gpus(gpus)
     if not trains:
         fix_arithmetic()
@@ -96,10 +100,13 @@ def import_tensorflow(*, gpus: int | None = None, trains: bool = False, hide_not
 
         seen = tf.config.list_physical_devices("GPU")  # looks for CUDA, and says so
         for gpu in seen:
-            # Else TensorFlow takes it all, and DALI and worker processes starve.
-            tf.config.experimental.set_memory_growth(gpu, True)
+            # Else TensorFlow takes it all, and DALI and worker processes starve. One that computes already stays as it
+            # is, which only tests have.
+            with suppress(RuntimeError) if was_imported else nullcontext():
+                tf.config.experimental.set_memory_growth(gpu, True)
         if not trains:
             tf.config.experimental.enable_tensor_float_32_execution(False)
+    _is_set_up = True
     if finding := why_unseen(len(seen)):
         raise TfdfdError(unseen_message(len(seen), finding))
     if note := first_use_note(cards):

@@ -12,6 +12,7 @@ from pathlib import Path
 from tfdfd.commands.check import MISSING, OK, WARNING, Check, version_of
 from tfdfd.cuda_libraries import LINK, SET_UP_GPU, ask_loader, finding_of, link_missing, tensorflow_gpus, why_unseen
 from tfdfd.gpus import VISIBLE, card_problem, driver_cards, driver_problem, first_use_note, visible_cards, why_no_gpu
+from tfdfd.phrases import counted
 
 GET_GPU = f"with an NVIDIA card and its driver (nvidia-smi lists it): {SET_UP_GPU}"
 _SHARED_MEMORY = Path("/dev/shm")
@@ -122,7 +123,7 @@ def link_cuda() -> int:
     seen, log = tensorflow_gpus()
     finding = why_unseen(seen, log)
     if finding is None:
-        print(f"TensorFlow sees {seen} GPUs, as the driver does")
+        print(f"TensorFlow sees {counted(seen, 'GPU')}, as the driver does")
         return 0
     print(log, file=sys.stderr)
     said = f"TensorFlow sees {seen} of {len(driver_cards())} GPUs (its log is above): {finding.reason}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tfdfd.clip import TfdfdError
+from tfdfd.commands.console import import_tensorflow
 from tfdfd.data.frame_source import AUTO, NVDEC, PYAV, PyAvFrameSource
 from tfdfd.gpus import Card, environment_of, visible_cards, why_no_gpu
 
@@ -70,8 +71,13 @@ def newest_model(root: Path) -> Path:
 
 @cache
 def dali_problem() -> str:
-    """Return why DALI cannot be used on this machine, or an empty string if it can."""
+    """Return why DALI cannot be used on this machine, or an empty string if it can.
+
+    Raises:
+        TfdfdError: as `import_tensorflow`.
+    """
     try:
+        import_tensorflow()  # DALI's plugin imports it too, and would hide a card that it does not see
         import pipelines.dataset
         import pipelines.decode  # noqa: F401
     except (ImportError, OSError) as error:
